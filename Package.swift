@@ -1,0 +1,129 @@
+// swift-tools-version: 6.1
+import PackageDescription
+
+let settings: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+]
+
+let package = Package(
+    name: "cross-server",
+    platforms: [.macOS(.v15), .iOS(.v18)],
+    products: [
+        .library(name: "CrossServer", targets: ["CrossServer"]),
+        .library(name: "CrossServerClient", targets: ["CrossServerClient"]),
+        .library(name: "CrossServerTesting", targets: ["CrossServerTesting"]),
+        .library(name: "CrossServerWebSocket", targets: ["CrossServerWebSocket"]),
+        .library(name: "CrossServerWire", targets: ["CrossServerWire"]),
+        .executable(name: "crossserver", targets: ["CrossServerCommand"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+        .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
+        .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+    ],
+    targets: [
+        .target(name: "CCrossServerZlib", linkerSettings: [.linkedLibrary("z")]),
+        .target(
+            name: "CrossServerWire",
+            dependencies: [
+                .product(name: "NIOCore", package: "swift-nio")
+            ],
+            swiftSettings: settings
+        ),
+        .target(
+            name: "CrossServerWebSocket",
+            dependencies: [
+                "CCrossServerZlib",
+                "CrossServerWire",
+                .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "DequeModule", package: "swift-collections"),
+                .product(name: "HTTPTypes", package: "swift-http-types"),
+                .product(name: "NIOCore", package: "swift-nio"),
+            ],
+            swiftSettings: settings
+        ),
+        .target(
+            name: "CrossServer",
+            dependencies: [
+                "CrossServerWebSocket",
+                "CrossServerWire",
+                .product(name: "DequeModule", package: "swift-collections"),
+                .product(name: "HTTPTypes", package: "swift-http-types"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ],
+            swiftSettings: settings
+        ),
+        .target(
+            name: "CrossServerClient",
+            dependencies: [
+                "CrossServerWebSocket",
+                "CrossServerWire",
+                .product(name: "HTTPTypes", package: "swift-http-types"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ],
+            swiftSettings: settings
+        ),
+        .target(
+            name: "CrossServerTesting",
+            dependencies: [
+                "CrossServer",
+                "CrossServerWebSocket",
+                "CrossServerWire",
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
+            ],
+            swiftSettings: settings
+        ),
+        .executableTarget(
+            name: "CrossServerCommand",
+            dependencies: [
+                "CrossServer",
+                "CrossServerClient",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ],
+            swiftSettings: settings
+        ),
+        .testTarget(name: "CrossServerWireTests", dependencies: ["CrossServerWire"], swiftSettings: settings),
+        .testTarget(
+            name: "CrossServerWebSocketTests",
+            dependencies: [
+                "CrossServerWebSocket",
+                .product(name: "NIOEmbedded", package: "swift-nio"),
+            ],
+            swiftSettings: settings
+        ),
+        .testTarget(
+            name: "CrossServerTests",
+            dependencies: ["CrossServer", "CrossServerTesting"],
+            swiftSettings: settings
+        ),
+        .testTarget(
+            name: "CrossServerClientTests",
+            dependencies: ["CrossServer", "CrossServerClient", "CrossServerTesting"],
+            swiftSettings: settings
+        ),
+    ]
+)

@@ -1,0 +1,5 @@
+import NIOCore
+import Crypto
+import HTTPTypes
+import DequeModule
+import CCrossServerZlib
