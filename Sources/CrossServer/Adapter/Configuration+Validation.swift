@@ -1,0 +1,42 @@
+extension WebSocketCrossServerAdapter.Configuration {
+    /// - Throws: ``CrossServerError`` with `invalidConfiguration`, naming the option.
+    func validate() throws(CrossServerError) {
+        let limits = self.limits
+        let counts: [(String, Int)] = [
+            ("limits.maximumMessageSize", limits.maximumMessageSize),
+            ("limits.maximumFragments", limits.maximumFragments),
+            ("limits.maximumConnections", limits.maximumConnections),
+            ("limits.maximumConnectionsPerAddress", limits.maximumConnectionsPerAddress ?? 1),
+            ("limits.maximumHandshakeSize", limits.maximumHandshakeSize),
+            ("limits.maximumRoomsPerClient", limits.maximumRoomsPerClient),
+            ("limits.maximumNameLength", limits.maximumNameLength),
+            ("limits.maximumQueuedMessages", limits.maximumQueuedMessages),
+            ("limits.maximumQueuedBytes", limits.maximumQueuedBytes),
+            ("limits.maximumQueuedDeliveries", limits.maximumQueuedDeliveries),
+            ("limits.outbound.maximumWaitingBytes", limits.outbound.maximumWaitingBytes),
+            ("shutdown.clientsPerSecond", self.shutdown.clientsPerSecond),
+            ("backlog", Int(self.backlog)),
+        ]
+        for (name, value) in counts where value < 1 {
+            throw CrossServerError(.invalidConfiguration, "\(name) must be at least 1, not \(value)")
+        }
+        let times: [(String, Duration)] = [
+            ("pingInterval", self.pingInterval),
+            ("backgroundTimeout", self.backgroundTimeout),
+            ("limits.handshakeTimeout", limits.handshakeTimeout),
+            ("limits.closeTimeout", limits.closeTimeout),
+        ]
+        for (name, value) in times where value <= .zero {
+            throw CrossServerError(.invalidConfiguration, "\(name) must be longer than 0, not \(value)")
+        }
+        if let rate = limits.rate {
+            let rates = [rate.messagesPerSecond ?? 1, rate.bytesPerSecond ?? 1, rate.burst]
+            guard rates.allSatisfy({ $0 > 0 && $0.isFinite }) else {
+                throw CrossServerError(.invalidConfiguration, "the values of limits.rate must be larger than 0")
+            }
+        }
+        if let path = self.path, !path.hasPrefix("/") {
+            throw CrossServerError(.invalidConfiguration, "path must begin with /, not be \(path)")
+        }
+    }
+}

@@ -1,0 +1,37 @@
+/// Why a call could not be carried out.
+public struct CrossServerError: Error, Sendable, CustomStringConvertible {
+    /// What went wrong. More codes may come.
+    public struct Code: Hashable, Sendable, CustomStringConvertible {
+        public let description: String
+
+        /// A name or id is empty or longer than ``Limits/maximumNameLength``.
+        public static let invalidName = Code(description: "INVALID_NAME")
+        /// No connection on this server holds the id.
+        public static let unknownSocket = Code(description: "UNKNOWN_SOCKET")
+        /// The connection has ended, or is about to.
+        public static let socketClosed = Code(description: "SOCKET_CLOSED")
+        /// The client is in ``Limits/maximumRoomsPerClient`` rooms already.
+        public static let tooManyRooms = Code(description: "TOO_MANY_ROOMS")
+        /// More messages wait for an event loop than ``Limits/maximumQueuedDeliveries``; nothing was sent to it.
+        public static let overloaded = Code(description: "OVERLOADED")
+        /// The server runs already, or has run: an adapter runs once.
+        public static let alreadyRun = Code(description: "ALREADY_RUN")
+        /// The server could not listen at its address.
+        public static let cannotListen = Code(description: "CANNOT_LISTEN")
+        /// The server is stopping and takes no new connections.
+        public static let stopping = Code(description: "STOPPING")
+        /// An option of the configuration has a value that makes no sense.
+        public static let invalidConfiguration = Code(description: "INVALID_CONFIGURATION")
+    }
+
+    public let code: Code
+    /// What to do about it.
+    public let message: String
+
+    init(_ code: Code, _ message: String) {
+        self.code = code
+        self.message = message
+    }
+
+    public var description: String { "\(self.code): \(self.message)" }
+}

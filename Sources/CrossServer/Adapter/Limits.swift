@@ -1,0 +1,71 @@
+public import CrossServerWebSocket
+
+/// The bounds that a server sets to its clients. Each has a default; what happens at the bound stands beside it.
+public struct Limits: Sendable {
+    /// Bytes of one message, after inflating. Beyond: close 1009. 1 MiB.
+    public var maximumMessageSize = 1 << 20
+    /// Frames of one message. Beyond: close 1008. 1,024.
+    public var maximumFragments = 1_024
+    /// Connections in all, from the accept on. Beyond: `503 Service Unavailable`. 100,000.
+    public var maximumConnections = 100_000
+    /// Connections of one IP address. Beyond: `429 Too Many Requests`. Behind a proxy all clients have its address, so
+    /// there is no bound unless one is set.
+    public var maximumConnectionsPerAddress: Int?
+    /// From the accept to the end of the handshake, authorization included. Beyond: the connection is cut. 10 s.
+    public var handshakeTimeout: Duration = .seconds(10)
+    /// Bytes of the HTTP request that asks for the upgrade. Beyond: `431 Request Header Fields Too Large`. 16 KiB.
+    public var maximumHandshakeSize = 16_384
+    /// Wait for the client's answer to a close frame. Beyond: the connection is cut. 5 s.
+    public var closeTimeout: Duration = .seconds(5)
+    /// Messages and bytes of one client over time. No bound unless one is set.
+    public var rate: Rate?
+    /// Rooms of one client. Beyond: ``CrossServerError/Code-swift.struct/tooManyRooms``. 1,024.
+    public var maximumRoomsPerClient = 1_024
+    /// Bytes of UTF-8 in the name of an event, room, namespace or id. Beyond: an error to the application; a client's
+    /// event is dropped and counted as invalid. 256.
+    public var maximumNameLength = 256
+    /// Messages of one client that wait for its handlers. Beyond: the server stops reading from it until half of them
+    /// are done. 64.
+    public var maximumQueuedMessages = 64
+    /// Bytes of messages of one client that wait for its handlers. Beyond: as above. 1 MiB.
+    public var maximumQueuedBytes = 1 << 20
+    /// Bytes that wait to be sent to one client, and what happens to a client that reads too slowly.
+    /// 1 MiB; close 1008 `slow consumer`.
+    public var outbound = OutboundLimit()
+    /// Messages that wait to be handed to one event loop by other threads. Beyond:
+    /// ``CrossServerError/Code-swift.struct/overloaded``. 100,000.
+    public var maximumQueuedDeliveries = 100_000
+
+    public init() {}
+
+    /// How much one client may send.
+    public struct Rate: Sendable {
+        /// What happens to a message that is over the rate.
+        public enum Action: Sendable {
+            /// The message is dropped and counted.
+            case drop
+            /// The client is closed with 1008 `rate limit`.
+            case close
+        }
+
+        /// Messages per second; nil for no bound.
+        public var messagesPerSecond: Double?
+        /// Bytes of messages per second; nil for no bound.
+        public var bytesPerSecond: Double?
+        /// Seconds' worth of the rates that may come at once.
+        public var burst: Double
+        public var action: Action
+
+        public init(
+            messagesPerSecond: Double? = nil,
+            bytesPerSecond: Double? = nil,
+            burst: Double = 2,
+            action: Action = .close
+        ) {
+            self.messagesPerSecond = messagesPerSecond
+            self.bytesPerSecond = bytesPerSecond
+            self.burst = burst
+            self.action = action
+        }
+    }
+}

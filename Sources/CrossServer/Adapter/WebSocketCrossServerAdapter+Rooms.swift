@@ -1,0 +1,122 @@
+import CrossServerWire
+import Synchronization
+
+/// How a query compares names.
+public enum NameMatch: Sendable {
+    /// The name itself.
+    case exact
+    /// Every name that starts with it.
+    case prefix
+
+    func callAsFunction(_ name: String, _ wanted: String) -> Bool {
+        switch self {
+        case .exact: name == wanted
+        case .prefix: name.hasPrefix(wanted)
+        }
+    }
+}
+
+// Membership
+extension WebSocketCrossServerAdapter {
+    /// Puts an id into a room. The room and its namespace exist for as long as they have members.
+    ///
+    /// - Parameters:
+    ///   - room: the room's name, unique in its namespace.
+    ///   - namespace: groups rooms, for example `chat`.
+    ///   - id: one that is bound to a connection of this server.
+    /// - Throws: ``CrossServerError`` with `unknownSocket`, `tooManyRooms` or `invalidName`.
+    public func joinRoom(_ room: String, in namespace: String, _ id: String) throws {
+        try self.checkName(room, "room")
+        try self.checkName(namespace, "namespace")
+        let maximum = self.configuration.limits.maximumRoomsPerClient
+        let name = RoomName(namespace: namespace, room: room)
+        switch self.registry.withLock({ $0.join(id, name, maximumRooms: maximum) }) {
+        case .joined, .alreadyIn: return
+        case .unknownMember: throw CrossServerError(.unknownSocket, "no connection of this server holds the id \(id)")
+        case .tooManyRooms: throw CrossServerError(.tooManyRooms, "a client may be in \(maximum) rooms")
+        }
+    }
+
+    /// Takes an id out of a room.
+    ///
+    /// - Returns: whether it was in the room.
+    @discardableResult
+    public func leaveRoom(_ room: String, in namespace: String, _ id: String) -> Bool {
+        self.registry.withLock { $0.leave(id, RoomName(namespace: namespace, room: room)) }
+    }
+
+    /// Takes everyone out of a room, which ends it.
+    public func removeRoom(_ room: String, in namespace: String) {
+        self.registry.withLock { $0.removeRoom(RoomName(namespace: namespace, room: room)) }
+    }
+
+    typealias RoomName = Registry<ClientSocket>.RoomName
+}
+
+// Queries, about this server alone
+extension WebSocketCrossServerAdapter {
+    /// How many ids are in a room, or with `.prefix` in any room whose name starts so. Each id counts once.
+    public func socketCount(inRoom room: String, in namespace: String, matching: NameMatch = .exact) -> Int {
+        if case .exact = matching {
+            return self.registry.withLock { $0.namespaces[namespace]?[room]?.count ?? 0 }
+        }
+        return self.roomSocketIds(inRoom: room, in: namespace, matching: matching).count
+    }
+
+    /// How many ids are in any room of a namespace. Each id counts once.
+    public func socketCount(in namespace: String) -> Int {
+        self.roomSocketIds(in: namespace).count
+    }
+
+    /// The ids in a room, or with `.prefix` in any room whose name starts so.
+    public func roomSocketIds(inRoom room: String, in namespace: String, matching: NameMatch = .exact) -> Set<String> {
+        self.registry.withLock { registry in
+            if case .exact = matching { return Set(registry.namespaces[namespace]?[room]?.ids ?? []) }
+            let rooms = registry.namespaces[namespace] ?? [:]
+            return Set(rooms.filter { matching($0.key, room) }.flatMap { $0.value.ids })
+        }
+    }
+
+    /// The ids in any room of a namespace.
+    public func roomSocketIds(in namespace: String) -> Set<String> {
+        self.registry.withLock { registry in
+            Set((registry.namespaces[namespace] ?? [:]).values.flatMap { $0.ids })
+        }
+    }
+
+    /// The rooms that an id is in, by namespace.
+    ///
+    /// - Parameter prefix: only namespaces that start with it.
+    public func joinedRooms(of id: String, inNamespacesWithPrefix prefix: String = "") -> [String: Set<String>] {
+        let rooms = self.registry.withLock { $0.rooms(of: id) }
+        return rooms.reduce(into: [:]) { result, name in
+            guard name.namespace.hasPrefix(prefix) else { return }
+            result[name.namespace, default: []].insert(name.room)
+        }
+    }
+
+    /// Whether an id is in a room, or, without a room, in any of the namespace.
+    public func isJoinedRoom(_ id: String, in namespace: String, room: String? = nil) -> Bool {
+        self.registry.withLock { registry in
+            let rooms = registry.rooms(of: id)
+            if let room { return rooms.contains(RoomName(namespace: namespace, room: room)) }
+            return rooms.contains { $0.namespace == namespace }
+        }
+    }
+
+    /// How many rooms a namespace has, or with `.prefix` all namespaces whose name starts so.
+    public func roomCount(in namespace: String, matching: NameMatch = .exact) -> Int {
+        self.registry.withLock { registry in
+            if case .exact = matching { return registry.namespaces[namespace]?.count ?? 0 }
+            return registry.namespaces.reduce(0) { $0 + (matching($1.key, namespace) ? $1.value.count : 0) }
+        }
+    }
+
+    /// The rooms of a namespace, or with `.prefix` of all namespaces whose name starts so.
+    public func roomIds(in namespace: String, matching: NameMatch = .exact) -> [String] {
+        self.registry.withLock { registry in
+            if case .exact = matching { return Array((registry.namespaces[namespace] ?? [:]).keys) }
+            return registry.namespaces.filter { matching($0.key, namespace) }.flatMap { $0.value.keys }
+        }
+    }
+}

@@ -1,0 +1,63 @@
+import CrossServerWebSocket
+import Synchronization
+
+// Which user is behind which connection
+extension WebSocketCrossServerAdapter {
+    /// Binds an id to a connection, so that messages and rooms can name it.
+    ///
+    /// An id has one connection and a connection one id: a connection that had another id loses it, and the connection
+    /// that held this id loses it. Rooms belong to the id; the new connection is in those of the old one. The binding ends
+    /// by itself after the connection's `close` listeners have run, but never by the close of one that no longer holds
+    /// the id.
+    ///
+    /// - Parameter id: 1 to ``Limits/maximumNameLength`` bytes of UTF-8; unique in the cluster.
+    /// - Returns: the connection that held the id until now, to be closed or not.
+    /// - Throws: ``CrossServerError`` with `invalidName` or `socketClosed`.
+    @discardableResult
+    public func setUserSocket(_ id: String, _ socket: ClientSocket) throws -> ClientSocket? {
+        try self.checkName(id, "id")
+        return try self.registry.withLock { registry in
+            guard socket.isOpen else { throw CrossServerError(.socketClosed, "the connection has ended already") }
+            if let former = socket.id, former != id { _ = registry.release(former, heldBy: socket) }
+            let previous = registry.bind(id, to: socket)
+            previous?.id = nil
+            socket.id = id
+            return previous
+        }
+    }
+
+    /// Releases an id and takes it out of its rooms. The connection stays open.
+    public func removeUserSocket(_ id: String) {
+        self.registry.withLock { registry in
+            registry.release(id)?.id = nil
+        }
+    }
+
+    /// The connection that holds an id on this server.
+    public func socket(forID id: String) -> ClientSocket? {
+        self.registry.withLock { $0.members[id] }
+    }
+
+    /// Connections of this server, with or without an id, from the accept until their `close` listeners have run.
+    public var socketClientCount: Int { self.connections.count }
+
+    /// The ids that are bound on this server.
+    public var socketIds: [String] {
+        self.registry.withLock { Array($0.members.keys) }
+    }
+
+    func connectionEnded(_ socket: ClientSocket) {
+        self.registry.withLock { registry in
+            guard let id = socket.id else { return }
+            _ = registry.release(id, heldBy: socket)
+        }
+        self.connections.release(socket.admission)
+    }
+
+    func checkName(_ name: String, _ what: String) throws(CrossServerError) {
+        let maximum = self.configuration.limits.maximumNameLength
+        guard !name.isEmpty, name.utf8.count <= maximum else {
+            throw CrossServerError(.invalidName, "the \(what) must have 1 to \(maximum) bytes, not \(name.utf8.count)")
+        }
+    }
+}

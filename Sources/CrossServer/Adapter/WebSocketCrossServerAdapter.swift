@@ -1,0 +1,83 @@
+public import Logging
+public import NIOCore
+public import NIOPosix
+import CrossServerWebSocket
+import CrossServerWire
+import NIOSSL
+import Synchronization
+
+/// A WebSocket server with named events, replies, rooms and user ids.
+///
+/// ```swift
+/// let adapter = WebSocketCrossServerAdapter(serverName: "chat-1", listening: .port(9000))
+/// adapter.onWebSocketEvent("say") { socket, payload, reply in
+///     try adapter.broadcast("say", payload)
+/// }
+/// try await adapter.run()
+/// ```
+///
+/// Every method may be called from any thread. Handlers of one client run one after the other in the order of its
+/// messages. A plain handler runs on the client's event loop and must not block; an asynchronous one starts there too,
+/// and the client's next message waits for its end.
+public final class WebSocketCrossServerAdapter: Sendable {
+    /// The server's name in its cluster and its logs.
+    public let serverName: String
+    public let configuration: Configuration
+    public let logger: Logger
+
+    let listenAddress: ListenAddress?
+    let eventLoopGroup: any EventLoopGroup
+    let heartbeat: ByteBuffer?
+    let logThrottles = LogThrottles()
+    let connections: ConnectionTable
+    let registry = Mutex(Registry<ClientSocket>())
+    let loops: LoopTable
+    let lifecycle = Mutex(Lifecycle())
+    private let listenerTable = Mutex(Listeners())
+
+    /// - Parameters:
+    ///   - serverName: unique in a cluster; may be empty for a single server.
+    ///   - listening: where to accept connections; nil for a server whose connections are handed over by another one
+    ///     (``httpUpgrader()``, ``attach(_:to:)``).
+    ///   - configuration: see ``Configuration``.
+    ///   - eventLoopGroup: the process-wide group by default, with one loop per core.
+    ///   - logger: label `crossserver` by default.
+    public init(
+        serverName: String = "",
+        listening listenAddress: ListenAddress? = nil,
+        configuration: Configuration = Configuration(),
+        eventLoopGroup: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton,
+        logger: Logger = Logger(label: "crossserver")
+    ) {
+        self.serverName = serverName
+        self.listenAddress = listenAddress
+        self.configuration = configuration
+        self.eventLoopGroup = eventLoopGroup
+        self.heartbeat = configuration.heartbeat.map { ByteBuffer(string: $0) }
+        self.connections = ConnectionTable(limits: configuration.limits)
+        self.loops = LoopTable(configuration: configuration)
+        var logger = logger
+        if !serverName.isEmpty { logger[metadataKey: "server"] = "\(serverName)" }
+        self.logger = logger
+    }
+}
+
+// Listeners
+extension WebSocketCrossServerAdapter {
+    func listeners<Result>(_ body: (Listeners) -> Result) -> Result {
+        self.listenerTable.withLock { body($0) }
+    }
+
+    func changeListeners(_ body: (inout sending Listeners) -> Void) {
+        self.listenerTable.withLock { body(&$0) }
+    }
+
+    /// Whether the listener may run now. One that runs once is removed before it does.
+    func claim<Arguments>(_ listener: Listener<Arguments>) -> Bool {
+        guard listener.claim() else { return false }
+        if listener.isOnce { self.changeListeners { $0.removeSpent() } }
+        return true
+    }
+
+    var hasMessageListeners: Bool { self.listeners { !$0.system.message.isEmpty } }
+}

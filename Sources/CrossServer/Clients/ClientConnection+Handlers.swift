@@ -1,0 +1,233 @@
+import CrossServerWebSocket
+import CrossServerWire
+import Logging
+import NIOCore
+
+// The handlers of one client run one after the other, in the order in which things happened.
+extension ClientConnection {
+    func opened() {
+        if self.adapter.isStopping { self.close(.goingAway, reason: "server stops") }
+        let list = self.adapter.listeners { $0.system.connection }
+        self.work.open()
+        self.step { self.run(list, (self.socket, self.socket.request), context: self.context(for: "connection")) }
+        self.drain()
+    }
+
+    func enqueue(_ inbound: HandlerQueue.Inbound) {
+        self.work.append(inbound)
+        self.drain()
+        let limits = self.adapter.configuration.limits
+        if self.work.isOver(messages: limits.maximumQueuedMessages, bytes: limits.maximumQueuedBytes) {
+            self.setPaused(true)
+        }
+    }
+
+    private func drain() {
+        guard !self.isDraining else { return }
+        while let inbound = self.work.next() {
+            self.step { self.dispatch(inbound) }
+        }
+        if self.hasRunCloseListeners, self.work.isIdle { return self.end() }
+        let limits = self.adapter.configuration.limits
+        if self.isPaused,
+            !self.work.isOver(messages: limits.maximumQueuedMessages / 2, bytes: limits.maximumQueuedBytes / 2)
+        {
+            self.setPaused(false)
+        }
+    }
+
+    /// A handler that ends before its start returns must not drain the queue from inside: the stack would grow.
+    private func step(_ body: () -> Void) {
+        self.isDraining = true
+        body()
+        self.work.finishedStep()
+        self.isDraining = false
+    }
+
+    /// The task that the queue waited for has ended.
+    func handlerFinished() {
+        self.work.taskFinished()
+        self.drain()
+    }
+
+    /// The connection has ended, and its `close` listeners have run.
+    private func end() {
+        self.hasRunCloseListeners = false
+        self.socket.loop.connections.remove(self)
+        self.socket.connection = nil
+        self.adapter.connectionEnded(self.socket)
+    }
+
+    private func context(for event: String, reply: Reply? = nil) -> HandlerContext {
+        HandlerContext(adapter: self.adapter, socket: self.socket, event: event, reply: reply)
+    }
+
+    private func dispatch(_ inbound: HandlerQueue.Inbound) {
+        switch inbound {
+        case .message(let message):
+            self.dispatch(message)
+        case .rawMessage(let message):
+            let list = self.adapter.listeners { $0.system.message }
+            self.run(list, (self.socket, message), context: self.context(for: "message"))
+        case .clientPing:
+            let list = self.adapter.listeners { $0.system.clientPing }
+            self.run(list, self.socket, context: self.context(for: "client-ping"))
+        case .pong(let payload):
+            let list = self.adapter.listeners { $0.system.pong }
+            self.run(list, (self.socket, self.socket.request, payload), context: self.context(for: "pong"))
+        case .error(let error):
+            let list = self.adapter.listeners { $0.system.error }
+            self.run(list, (self.socket, self.socket.request, error), context: self.context(for: "error"))
+        case .closed(let close):
+            self.hasRunCloseListeners = true
+            let list = self.adapter.listeners { $0.system.close }
+            self.run(
+                list,
+                (self.socket, self.socket.request, close.code, close.reason),
+                context: self.context(for: "close")
+            )
+        }
+    }
+
+    private func dispatch(_ message: WebSocketMessage) {
+        // The original takes binary messages as text.
+        if message.kind == .binary, String(validating: message.payload.readableBytesView, as: UTF8.self) == nil {
+            return self.invalid(message, "binary data that is not UTF-8")
+        }
+        let envelope: Envelope
+        do throws(EnvelopeError) {
+            envelope = try Envelope(scanning: message.payload)
+        } catch {
+            self.invalid(message, "\(error)")
+            return
+        }
+        let limit = self.adapter.configuration.limits.maximumNameLength
+        guard let event = envelope.event, event.utf8.count <= limit else {
+            self.invalid(message, envelope.event == nil ? "no event" : "the event's name is longer than \(limit) bytes")
+            return
+        }
+        let (list, hasMessageListeners) = self.adapter.listeners {
+            ($0.client[event] ?? ListenerList(), !$0.system.message.isEmpty)
+        }
+        if hasMessageListeners { self.work.prepend(.rawMessage(message)) }
+        let reply = envelope.callbackId.map { Reply(socket: self.socket, callbackId: $0) }
+        if list.isEmpty {
+            guard self.adapter.configuration.answersUnknownEvents, !hasMessageListeners else { return }
+            reply?.fail(RequestFailure(code: "UNKNOWN_EVENT", message: "no handler for this event"))
+            return
+        }
+        self.run(list, (self.socket, envelope.payload, reply), context: self.context(for: event, reply: reply))
+    }
+
+    /// A message that is no event is for the listeners of all messages, if there are any.
+    private func invalid(_ message: WebSocketMessage, _ problem: String) {
+        if self.adapter.hasMessageListeners {
+            self.work.prepend(.rawMessage(message))
+            return
+        }
+        LoopCounters.increment(self.socket.loop.counters.invalidMessages)
+        self.adapter.logThrottles.invalidMessage.log(
+            self.adapter.logger,
+            level: .notice,
+            "invalid message dropped",
+            metadata: ["client": "\(self.socket)", "problem": "\(problem)"]
+        )
+    }
+
+    /// Runs listeners in their order, inline for as long as they are plain. From the first asynchronous one on, the
+    /// rest runs in a task, and the queue waits for it.
+    private func run<Arguments: Sendable>(
+        _ list: ListenerList<Arguments>,
+        _ arguments: Arguments,
+        context: @autoclosure () -> HandlerContext
+    ) {
+        for (index, listener) in list.listeners.enumerated() where self.adapter.claim(listener) {
+            switch listener.body {
+            case .plain(let body):
+                do {
+                    try body(arguments)
+                } catch {
+                    context().failed(error)
+                }
+            case .asynchronous(let body):
+                let rest = list.listeners[(index + 1)...]
+                let context = context()
+                self.startTask {
+                    await context.run(body, arguments)
+                    for listener in rest where context.adapter.claim(listener) {
+                        await context.run(listener, arguments)
+                    }
+                    context.ended()
+                }
+                return
+            }
+        }
+    }
+
+    private func startTask(_ operation: @escaping @Sendable () async -> Void) {
+        self.work.taskStarted()
+        let executor = self.socket.loop.executor
+        let task: Task<Void, Never>
+        if #available(macOS 26, iOS 26, tvOS 26, watchOS 26, visionOS 26, *) {
+            // Starts here and now; a handler that never waits has ended when this returns.
+            task = Task.immediate(executorPreference: executor, operation: operation)
+        } else {
+            task = Task(executorPreference: executor, operation: operation)
+        }
+        self.work.setTask(task)
+    }
+}
+
+/// What handlers of one message need besides their arguments: where an error goes, and who waits for the end.
+struct HandlerContext: Sendable {
+    let adapter: WebSocketCrossServerAdapter
+    let socket: ClientSocket
+    let event: String
+    let reply: Reply?
+
+    func run<Arguments: Sendable>(_ listener: Listener<Arguments>, _ arguments: Arguments) async {
+        switch listener.body {
+        case .plain(let body):
+            do {
+                try body(arguments)
+            } catch {
+                self.failed(error)
+            }
+        case .asynchronous(let body):
+            await self.run(body, arguments)
+        }
+    }
+
+    func run<Arguments: Sendable>(
+        _ body: @Sendable (Arguments) async throws -> Void,
+        _ arguments: Arguments
+    ) async {
+        do {
+            try await body(arguments)
+        } catch {
+            self.failed(error)
+        }
+    }
+
+    /// Logs what a handler threw, and answers the request. Clients see only what was meant for them.
+    func failed(_ error: any Error) {
+        if let failure = error as? RequestFailure {
+            self.reply?.fail(failure)
+            guard self.reply == nil else { return }
+        } else {
+            self.reply?.fail(.internalError)
+        }
+        LoopCounters.increment(self.socket.loop.counters.handlerFailures)
+        self.adapter.logThrottles.handlerFailure.log(
+            self.adapter.logger,
+            level: .error,
+            "handler failed",
+            metadata: ["client": "\(self.socket)", "event": "\(self.event)", "error": "\(error)"]
+        )
+    }
+
+    /// Called at the end of a task that runs handlers, on the loop's executor.
+    func ended() {
+        self.socket.onConnection { $0.handlerFinished() }
+    }
+}

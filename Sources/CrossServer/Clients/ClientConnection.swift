@@ -1,0 +1,144 @@
+import CrossServerWebSocket
+import CrossServerWire
+import Logging
+import NIOCore
+
+/// The part of a client's connection that lives on its event loop: limits, heartbeat and deadlines.
+final class ClientConnection {
+    let socket: ClientSocket
+    let adapter: WebSocketCrossServerAdapter
+    /// The place in ``LoopConnections/all``.
+    var position = 0
+    var nextPing: NIODeadline = .distantFuture
+    var isInBackground = false {
+        didSet { if !self.isInBackground { self.backgroundSince = nil } }
+    }
+
+    private let heartbeat: ByteBuffer?
+    private var handler: WebSocketHandler?
+    private var isAwaitingPong = false
+    private var backgroundSince: NIODeadline?
+    private var rateLimiter: RateLimiter?
+    private(set) var isPaused = false
+    /// Owned by the extension that runs handlers.
+    var work = HandlerQueue()
+    var isDraining = false
+    var hasRunCloseListeners = false
+
+    init(socket: ClientSocket, adapter: WebSocketCrossServerAdapter) {
+        self.socket = socket
+        self.adapter = adapter
+        self.heartbeat = adapter.heartbeat
+        if let rate = adapter.configuration.limits.rate {
+            self.rateLimiter = RateLimiter(rate, now: socket.loop.eventLoop.now)
+        }
+    }
+
+    /// Takes the handler and makes the connection known. Its `connection` listeners run when the handler is in place.
+    func start(with handler: WebSocketHandler) {
+        self.handler = handler
+        self.socket.connection = self
+        self.socket.loop.connections.add(self)
+        let socket = self.socket
+        // The handler is added to the pipeline after this call; what the client sends meanwhile is queued.
+        socket.loop.eventLoop.execute {
+            socket.connection?.opened()
+        }
+    }
+
+    func send(_ message: EncodedMessage) {
+        guard let handler = self.handler else { return }
+        if case .sent = handler.send(message) { LoopCounters.increment(self.socket.loop.counters.messagesSent) }
+    }
+
+    func setPaused(_ isPaused: Bool) {
+        guard self.isPaused != isPaused else { return }
+        self.isPaused = isPaused
+        if isPaused {
+            self.handler?.pauseReading()
+        } else {
+            // A pong may be among what was not read.
+            self.isAwaitingPong = false
+            self.handler?.resumeReading()
+        }
+    }
+
+    func close(_ code: CloseCode, reason: String) {
+        self.handler?.close(code: code, reason: reason)
+    }
+
+    func terminate() {
+        self.handler?.terminate()
+    }
+
+    /// Stops waiting for handlers: they are cancelled, and nothing that is queued runs any more.
+    func cancelHandlers() {
+        self.work.cancel()
+    }
+
+    func checkDeadlines(now: NIODeadline, schedule: LoopConnections.Schedule) {
+        if self.isInBackground {
+            let since = self.backgroundSince ?? now
+            self.backgroundSince = since
+            if now - since >= schedule.backgroundTimeout {
+                self.isInBackground = false
+                self.close(.backgroundTimeout, reason: CloseCode.backgroundTimeout.standardReason)
+            }
+        }
+        guard now >= self.nextPing, self.handler != nil else { return }
+        self.nextPing = now + schedule.pingInterval
+        // While nothing is read from the client its pong cannot arrive either.
+        if self.isAwaitingPong, !self.isPaused {
+            self.terminate()
+        } else {
+            self.isAwaitingPong = true
+            self.handler?.ping()
+        }
+    }
+}
+
+extension ClientConnection: WebSocketHandlerDelegate {
+    func webSocket(_ handler: WebSocketHandler, received message: WebSocketMessage) {
+        let counters = self.socket.loop.counters
+        LoopCounters.increment(counters.messagesReceived)
+        if self.rateLimiter != nil, !self.isWithinRate(message) { return }
+        if let heartbeat = self.heartbeat, message.payload == heartbeat {
+            // Answered at once, however slow the client's handlers are.
+            self.send(EncodedMessage(text: heartbeat))
+            self.enqueue(.clientPing)
+            if self.adapter.hasMessageListeners { self.enqueue(.rawMessage(message)) }
+        } else {
+            self.enqueue(.message(message))
+        }
+    }
+
+    private func isWithinRate(_ message: WebSocketMessage) -> Bool {
+        let now = self.socket.loop.eventLoop.now
+        if self.rateLimiter?.allows(bytes: message.payload.readableBytes, now: now) != false { return true }
+        LoopCounters.increment(self.socket.loop.counters.messagesOverRate)
+        if case .close = self.adapter.configuration.limits.rate?.action {
+            self.close(.policyViolation, reason: "rate limit")
+        }
+        return false
+    }
+
+    func webSocket(_ handler: WebSocketHandler, receivedPong payload: ByteBuffer) {
+        self.isAwaitingPong = false
+        self.enqueue(.pong(payload))
+    }
+
+    func webSocket(_ handler: WebSocketHandler, failed error: any Error) {
+        self.enqueue(.error(error))
+    }
+
+    func webSocket(_ handler: WebSocketHandler, dropped message: EncodedMessage) {
+        LoopCounters.increment(self.socket.loop.counters.messagesDropped)
+        self.adapter.logThrottles.slowClient.log(self.adapter.logger, level: .notice, "messages dropped: slow client")
+    }
+
+    func webSocket(_ handler: WebSocketHandler, closed close: WebSocketClose) {
+        self.handler = nil
+        self.socket.markEnded()
+        self.enqueue(.closed(close))
+    }
+}

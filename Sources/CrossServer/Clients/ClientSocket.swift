@@ -1,0 +1,158 @@
+public import CrossServerWebSocket
+public import CrossServerWire
+public import NIOCore
+import Synchronization
+
+/// A client's connection on its server. May be used from any thread.
+public final class ClientSocket: Sendable {
+    /// What the client asked for when it connected.
+    public let request: UpgradeRequest
+    /// The subprotocol that was agreed on, if any.
+    public let subprotocol: String?
+
+    let loop: LoopContext
+    let admission: ConnectionTable.Admission
+    /// Set while the connection is open. Read and written on `loop.eventLoop` only, which `loop.post` ensures.
+    nonisolated(unsafe) var connection: ClientConnection?
+
+    private let state = Mutex(State())
+    private let isEnded = Atomic<Bool>(false)
+
+    private struct State {
+        var id: String?
+        var values: [ObjectIdentifier: any Sendable] = [:]
+    }
+
+    init(
+        request: UpgradeRequest,
+        subprotocol: String?,
+        loop: LoopContext,
+        admission: ConnectionTable.Admission
+    ) {
+        self.request = request
+        self.subprotocol = subprotocol
+        self.loop = loop
+        self.admission = admission
+    }
+
+    /// The id that is bound to this connection: nil before
+    /// ``WebSocketCrossServerAdapter/setUserSocket(_:_:)``, and again when another connection has taken the id over.
+    public internal(set) var id: String? {
+        get { self.state.withLock { $0.id } }
+        set { self.state.withLock { $0.id = newValue } }
+    }
+
+    /// The client's address, or that of the proxy in front of it.
+    public var remoteAddress: SocketAddress? { self.request.remoteAddress }
+
+    /// Whether the connection has not ended yet.
+    public var isOpen: Bool { !self.isEnded.load(ordering: .acquiring) }
+
+    /// A value that the application keeps with the connection, such as the player behind it.
+    public subscript<Key: ClientSocketKey>(key: Key.Type) -> Key.Value? {
+        get { self.state.withLock { $0.values[ObjectIdentifier(key)] as? Key.Value } }
+        set { self.state.withLock { $0.values[ObjectIdentifier(key)] = newValue } }
+    }
+
+    /// Sends an event to this client.
+    ///
+    /// - Throws: ``CrossServerError`` with `socketClosed` or `overloaded`.
+    public func emit(_ event: String, _ payload: Payload = .absent) throws {
+        try self.send(EncodedMessage(event: event, payload: payload))
+    }
+
+    /// Sends an event to this client.
+    ///
+    /// - Throws: `EncodingError`, or ``CrossServerError`` with `socketClosed` or `overloaded`.
+    public func emit<E: Event>(_ event: E) throws {
+        try self.send(EncodedMessage(event: E.name, payload: Payload(encoding: event)))
+    }
+
+    /// Sends a message as it is, without an envelope.
+    ///
+    /// - Throws: ``CrossServerError`` with `socketClosed` or `overloaded`.
+    public func send(_ message: EncodedMessage) throws {
+        guard self.isOpen else { throw CrossServerError(.socketClosed, "the client's connection has ended") }
+        guard self.post(message) else { throw CrossServerError.overloaded }
+    }
+
+    /// Closes the connection with a close handshake.
+    ///
+    /// - Parameters:
+    ///   - code: ``CloseCode``, 1000 to 1014 or 3000 to 4999 as RFC 6455, section 7.4, allows; any other becomes 1000.
+    ///   - reason: at most 123 bytes of UTF-8, the rest is cut. The code's standard reason when nil.
+    public func close(_ code: CloseCode = .normalClosure, reason: String? = nil) {
+        self.onConnection { $0.close(code, reason: reason ?? code.standardReason) }
+    }
+
+    /// Cuts the connection at once, without a close handshake.
+    public func terminate() {
+        self.onConnection { $0.terminate() }
+    }
+
+    /// The client has said that its application went to the background: unless ``enterForeground()`` is called in time,
+    /// the connection is closed with 4003 after
+    /// ``WebSocketCrossServerAdapter/Configuration/backgroundTimeout``.
+    public func enterBackground() {
+        self.onConnection { $0.isInBackground = true }
+    }
+
+    /// The client's application is in the foreground again.
+    public func enterForeground() {
+        self.onConnection { $0.isInBackground = false }
+    }
+
+    /// - Returns: false when the event loop has too much to do already.
+    @discardableResult
+    func post(_ message: EncodedMessage) -> Bool {
+        self.loop.post(Delivery(target: .socket(self), message: message))
+    }
+
+    func markEnded() {
+        self.isEnded.store(true, ordering: .releasing)
+    }
+
+    func onConnection(_ action: @escaping @Sendable (ClientConnection) -> Void) {
+        self.loop.post {
+            if let connection = self.connection { action(connection) }
+        }
+    }
+}
+
+extension ClientSocket: Hashable {
+    public static func == (left: ClientSocket, right: ClientSocket) -> Bool { left === right }
+
+    public func hash(into hasher: inout Hasher) { hasher.combine(ObjectIdentifier(self)) }
+}
+
+extension ClientSocket: RegistryMember {
+    var loopIndex: Int { self.loop.index }
+}
+
+extension ClientSocket: CustomStringConvertible {
+    /// For logs: the id, if there is one, and the address.
+    public var description: String {
+        let address = self.remoteAddress.map { "\($0)" } ?? "unknown address"
+        return self.id.map { "\($0) \(address)" } ?? address
+    }
+}
+
+/// Names a value that is kept with a ``ClientSocket``.
+///
+/// ```swift
+/// enum PlayerKey: ClientSocketKey { typealias Value = Player }
+/// socket[PlayerKey.self] = player
+/// ```
+public protocol ClientSocketKey {
+    associatedtype Value: Sendable
+}
+
+extension EncodedMessage {
+    /// The message of an event, encoded once for any number of clients.
+    public init(event: String, payload: Payload) {
+        let size = event.utf8.count + payload.buffer.readableBytes + 32
+        self.init(kind: .text, payloadCapacity: size) { buffer in
+            buffer.writeEnvelope(event: event, payload: payload)
+        }
+    }
+}

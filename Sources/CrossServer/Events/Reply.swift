@@ -1,0 +1,41 @@
+import CrossServerWebSocket
+public import CrossServerWire
+import NIOCore
+
+/// Answers one request of a client.
+///
+/// The client takes the first answer and ignores any other. A reply may be given later and from any thread; when the
+/// client has gone meanwhile it is dropped.
+public struct Reply: Sendable {
+    let socket: ClientSocket
+    let callbackId: CallbackID
+
+    /// Answers with a payload. ``Payload/absent`` answers with none.
+    public func callAsFunction(_ payload: Payload) {
+        self.send(payload, error: nil)
+    }
+
+    /// Answers with a value as JSON.
+    ///
+    /// - Throws: `EncodingError` when it cannot be represented; nothing was sent then.
+    public func callAsFunction(encoding value: some Encodable) throws {
+        self.send(try Payload(encoding: value), error: nil)
+    }
+
+    /// Answers that the request failed.
+    public func fail(_ failure: RequestFailure) {
+        self.send(
+            ["error": Payload(failure.message)],
+            error: ["code": Payload(failure.code), "message": Payload(failure.message)]
+        )
+    }
+
+    private func send(_ payload: Payload, error: Payload?) {
+        let size = payload.buffer.readableBytes + CallbackID.maximumLength + (error?.buffer.readableBytes ?? 0)
+        self.socket.post(
+            EncodedMessage(kind: .text, payloadCapacity: size + 48) { buffer in
+                buffer.writeReply(payload, to: self.callbackId, error: error)
+            }
+        )
+    }
+}

@@ -1,0 +1,110 @@
+import CrossServerWebSocket
+import NIOCore
+import Synchronization
+
+/// What a server keeps for one event loop: the connections there, and the way in for other threads.
+final class LoopContext: Sendable {
+    let eventLoop: any EventLoop
+    /// The loop's number, from 0.
+    let index: Int
+    let executor: LoopExecutor
+    let counters = LoopCounters()
+    private let maximumQueued: Int
+    private let mailbox = Mutex(Mailbox())
+    private let hasMail = Atomic<Bool>(false)
+    private let boundConnections: NIOLoopBoundBox<LoopConnections>
+
+    private enum Mail: Sendable {
+        case delivery(Delivery)
+        case action(@Sendable () -> Void)
+    }
+
+    private struct Mailbox {
+        var mail: [Mail] = []
+        var deliveries = 0
+    }
+
+    init(eventLoop: any EventLoop, index: Int, schedule: LoopConnections.Schedule, maximumQueued: Int) {
+        self.eventLoop = eventLoop
+        self.index = index
+        self.executor = LoopExecutor(eventLoop: eventLoop)
+        self.maximumQueued = maximumQueued
+        self.boundConnections = .makeBoxSendingValue(
+            LoopConnections(eventLoop: eventLoop, schedule: schedule),
+            eventLoop: eventLoop
+        )
+    }
+
+    /// The connections of the loop. Only on the loop.
+    var connections: LoopConnections { self.boundConnections.value }
+
+    /// Hands a message to its connections: at once on the loop, otherwise in the loop's next turn.
+    ///
+    /// Messages of one sender arrive in the order of the calls, also when the sender changes threads in between.
+    ///
+    /// - Returns: false when too many messages wait already; the message is not sent then.
+    func post(_ delivery: Delivery) -> Bool {
+        if self.eventLoop.inEventLoop {
+            self.deliverMail()
+            self.connections.deliver(delivery)
+            return true
+        }
+        return self.enqueue(.delivery(delivery))
+    }
+
+    /// Runs an action on the loop, after the messages posted before it. Actions are never refused.
+    func post(_ action: @escaping @Sendable () -> Void) {
+        if self.eventLoop.inEventLoop {
+            self.deliverMail()
+            action()
+        } else {
+            _ = self.enqueue(.action(action))
+        }
+    }
+
+    private func enqueue(_ mail: Mail) -> Bool {
+        let result: (isTaken: Bool, isFirst: Bool) = self.mailbox.withLock { mailbox in
+            if case .delivery = mail {
+                guard mailbox.deliveries < self.maximumQueued else { return (false, false) }
+                mailbox.deliveries += 1
+            }
+            mailbox.mail.append(mail)
+            guard mailbox.mail.count == 1 else { return (true, false) }
+            self.hasMail.store(true, ordering: .releasing)
+            return (true, true)
+        }
+        if result.isFirst {
+            self.eventLoop.execute { self.deliverMail() }
+        }
+        return result.isTaken
+    }
+
+    private func deliverMail() {
+        guard self.hasMail.load(ordering: .acquiring) else { return }
+        let mail = self.mailbox.withLock { mailbox in
+            self.hasMail.store(false, ordering: .releasing)
+            defer { mailbox = Mailbox() }
+            return mailbox.mail
+        }
+        for item in mail {
+            switch item {
+            case .delivery(let delivery): self.connections.deliver(delivery)
+            case .action(let action): action()
+            }
+        }
+    }
+}
+
+/// What one loop has counted since the start.
+final class LoopCounters: Sendable {
+    let messagesReceived = Atomic<Int>(0)
+    let messagesSent = Atomic<Int>(0)
+    let invalidMessages = Atomic<Int>(0)
+    let messagesOverRate = Atomic<Int>(0)
+    let messagesDropped = Atomic<Int>(0)
+    let handlerFailures = Atomic<Int>(0)
+
+    static func increment(_ counter: borrowing Atomic<Int>) {
+        counter.add(1, ordering: .relaxed)
+    }
+}
