@@ -1,5 +1,0 @@
-import NIOCore
-import Crypto
-import HTTPTypes
-import DequeModule
-import CCrossServerZlib
