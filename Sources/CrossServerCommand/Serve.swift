@@ -1,0 +1,181 @@
+import ArgumentParser
+import CrossServer
+import Foundation
+import Logging
+import NIOCore
+import NIOPosix
+import NIOSSL
+import ServiceLifecycle
+import UnixSignals
+
+struct Serve: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Run one server with the demonstration handlers.",
+        discussion: """
+            Prints one line on standard output when it listens, logs on standard error, and stops gracefully on SIGINT \
+            and SIGTERM: clients are closed with 1001.
+
+            Clients connect with ?id=NAME and send {"event":…,"payload":…,"callbackId":…}. Events: echo, say {msg}, \
+            joinRoom and leaveRoom {roomId, namespace}, command {action, msg, …} with the actions broadcast, toPlayer, \
+            toPlayers and toRoom.
+
+            Every option can be set in the environment too: --max-connections is CROSSSERVER_MAX_CONNECTIONS. The \
+            command line comes first. Exit codes: 0 after a graceful stop, 1 when it cannot listen, 64 for a wrong option.
+            """
+    )
+
+    @Option(help: "Address to listen at. (default: 127.0.0.1)")
+    var host: String?
+
+    @Option(help: "Port to listen at; 0 for a free one. (default: 9000)")
+    var port: Port?
+
+    @Option(help: "Name of this server. (default: serverA)")
+    var name: String?
+
+    @Option(help: "Text message that is answered with itself. (default: the empty text)")
+    var heartbeat: String?
+
+    @OptionGroup(title: "Limits")
+    var limits: ServeLimits
+
+    @Flag(help: "Accept permessage-deflate from clients that offer it.")
+    var compression = false
+
+    @Option(help: "Serve wss:// with this certificate chain, in PEM. Needs --tls-key.")
+    var tlsCertificate: String?
+
+    @Option(help: "Private key of --tls-certificate, in PEM.")
+    var tlsKey: String?
+
+    @Option(help: "Event loop threads. (default: one per core)")
+    var threads: PositiveCount?
+
+    @OptionGroup(title: "Logging")
+    var logging: LoggingOptions
+
+    func run() async throws {
+        let environment = OptionEnvironment()
+        let logger = try self.logging.bootstrap(environment)
+        if let threads = try environment.value(self.threads, for: "threads") {
+            NIOSingletons.groupLoopCountSuggestion = threads.rawValue
+        }
+        let adapter = WebSocketCrossServerAdapter(
+            serverName: try environment.value(self.name, for: "name") ?? "serverA",
+            listening: .host(
+                try environment.value(self.host, for: "host") ?? "127.0.0.1",
+                port: try environment.value(self.port, for: "port")?.rawValue ?? 9000
+            ),
+            configuration: try self.adapterConfiguration(environment),
+            logger: logger
+        )
+        adapter.addDemonstrationHandlers()
+        adapter.onWebSocketEvent(.listening) { address in
+            let place = "\(address.ipAddress ?? "?"):\(address.port ?? 0)\n"
+            FileHandle.standardOutput.write(Data("listening on \(place)".utf8))
+        }
+        let group = ServiceGroup(
+            configuration: .init(
+                services: [adapter],
+                gracefulShutdownSignals: [.sigint, .sigterm],
+                logger: logger
+            )
+        )
+        do {
+            try await group.run()
+        } catch let error as CrossServerError {
+            FileHandle.standardError.write(Data("Error: \(error.message)\n".utf8))
+            throw ExitCode.failure
+        }
+    }
+
+    private func adapterConfiguration(
+        _ environment: OptionEnvironment
+    ) throws -> WebSocketCrossServerAdapter.Configuration {
+        var configuration = WebSocketCrossServerAdapter.Configuration()
+        configuration.heartbeat = try environment.value(self.heartbeat, for: "heartbeat") ?? ""
+        if try environment.flag(self.compression, for: "compression") {
+            configuration.compression = PerMessageDeflate()
+        }
+        try self.limits.apply(to: &configuration, environment)
+        let certificate: String? = try environment.value(self.tlsCertificate, for: "tls-certificate")
+        let key: String? = try environment.value(self.tlsKey, for: "tls-key")
+        switch (certificate, key) {
+        case (nil, nil): break
+        case (let certificate?, let key?):
+            do {
+                configuration.tls = .makeServerConfiguration(
+                    certificateChain: try NIOSSLCertificate.fromPEMFile(certificate).map { .certificate($0) },
+                    privateKey: .privateKey(try NIOSSLPrivateKey(file: key, format: .pem))
+                )
+            } catch {
+                throw ValidationError("--tls-certificate \(certificate) and --tls-key \(key) cannot be read: \(error)")
+            }
+        default:
+            throw ValidationError("--tls-certificate and --tls-key need each other")
+        }
+        return configuration
+    }
+}
+
+/// The limits that can be set on the command line.
+struct ServeLimits: ParsableArguments {
+    @Option(help: "Bytes of one message. (default: 1048576)")
+    var maxMessageSize: PositiveCount?
+
+    @Option(help: "Connections in all. (default: 100000)")
+    var maxConnections: PositiveCount?
+
+    @Option(help: "Connections of one address. (default: no limit)")
+    var maxConnectionsPerAddress: PositiveCount?
+
+    @Option(help: "Messages per second of one client. (default: no limit)")
+    var messagesPerSecond: PositiveNumber?
+
+    @Option(help: "Bytes of messages per second of one client. (default: no limit)")
+    var bytesPerSecond: PositiveNumber?
+
+    @Option(help: "Bytes that wait for a client that reads slowly; then it is closed. (default: 1048576)")
+    var maxWaitingBytes: PositiveCount?
+
+    @Option(help: "Seconds until the handshake must be done. (default: 10)")
+    var handshakeTimeout: PositiveNumber?
+
+    @Option(help: "Seconds between pings of the protocol. (default: 20)")
+    var pingInterval: PositiveNumber?
+
+    @Option(help: "Clients closed per second when the server stops. (default: 1000)")
+    var shutdownPace: PositiveCount?
+
+    @Option(help: "Seconds that a graceful stop may take. (default: 30)")
+    var shutdownTimeout: PositiveNumber?
+
+    func apply(
+        to configuration: inout WebSocketCrossServerAdapter.Configuration,
+        _ environment: OptionEnvironment
+    ) throws {
+        func count(_ value: PositiveCount?, _ name: String, _ set: (Int) -> Void) throws {
+            if let value = try environment.value(value, for: name) { set(value.rawValue) }
+        }
+        func seconds(_ value: PositiveNumber?, _ name: String, _ set: (Duration) -> Void) throws {
+            if let value = try environment.value(value, for: name) { set(.seconds(value.rawValue)) }
+        }
+        try count(self.maxMessageSize, "max-message-size") { configuration.limits.maximumMessageSize = $0 }
+        try count(self.maxConnections, "max-connections") { configuration.limits.maximumConnections = $0 }
+        try count(self.maxConnectionsPerAddress, "max-connections-per-address") {
+            configuration.limits.maximumConnectionsPerAddress = $0
+        }
+        try count(self.maxWaitingBytes, "max-waiting-bytes") {
+            configuration.limits.outbound.maximumWaitingBytes = $0
+        }
+        try seconds(self.handshakeTimeout, "handshake-timeout") { configuration.limits.handshakeTimeout = $0 }
+        try seconds(self.pingInterval, "ping-interval") { configuration.pingInterval = $0 }
+        try count(self.shutdownPace, "shutdown-pace") { configuration.shutdown.clientsPerSecond = $0 }
+        try seconds(self.shutdownTimeout, "shutdown-timeout") { configuration.shutdown.deadline = $0 }
+        let messages = try environment.value(self.messagesPerSecond, for: "messages-per-second")
+        let bytes = try environment.value(self.bytesPerSecond, for: "bytes-per-second")
+        if messages != nil || bytes != nil {
+            configuration.limits.rate = .init(messagesPerSecond: messages?.rawValue, bytesPerSecond: bytes?.rawValue)
+        }
+    }
+}
