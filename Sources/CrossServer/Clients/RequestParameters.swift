@@ -31,7 +31,9 @@ public struct RequestParameters: Sendable, Hashable {
             let byte = bytes[index]
             index = bytes.index(after: index)
             let digits = bytes[index...].prefix(2)
-            if byte == UInt8(ascii: "%"), digits.count == 2, let value = UInt8(String(Substring(digits)), radix: 16) {
+            if byte == UInt8(ascii: "%"), digits.count == 2, digits.allSatisfy({ Character(Unicode.Scalar($0)).isHexDigit }),
+                let value = UInt8(String(Substring(digits)), radix: 16)
+            {
                 result.append(value)
                 index = digits.endIndex
             } else {

@@ -1,0 +1,212 @@
+import CrossServer
+import CrossServerTesting
+import Logging
+import NIOCore
+import NIOHTTP1
+import NIOPosix
+import Synchronization
+import Testing
+
+@Suite(.timeLimit(.minutes(2))) struct LifecycleTests {
+    @Test func connectionAndCloseComeOnceAndInOrder() async throws {
+        let events = Mutex<[String]>([])
+        try await withServer { adapter in
+            adapter.onWebSocketEvent(.connection) { socket, request in
+                await Task.yield()
+                events.withLock { $0.append("connection \(request.target)") }
+                socket[NameKey.self] = "sam"
+            }
+            adapter.onWebSocketEvent("e") { socket, _, _ in
+                await Task.yield()
+                events.withLock { $0.append("e \(socket[NameKey.self] ?? "")") }
+            }
+            adapter.onWebSocketEvent(.close) { socket, _, code, reason in
+                await Task.yield()
+                events.withLock { $0.append("close \(code) \(reason)") }
+            }
+        } run: { server in
+            let client = try await server.connect("/chat?id=7")
+            client.emit("e")
+            client.emit("e")
+            client.close(4_123, reason: "enough")
+            let close = try await client.closed()
+            #expect(close == WebSocketClose(code: 4_123, reason: "enough", wasClean: true))
+            try await eventually { server.adapter.socketClientCount == 0 }
+            #expect(events.withLock { $0 } == ["connection /chat?id=7", "e sam", "e sam", "close 4123 enough"])
+        }
+    }
+
+    private enum NameKey: ClientSocketKey { typealias Value = String }
+
+    @Test func theApplicationClosesWithItsCodeAndReason() async throws {
+        try await withServer { adapter in
+            adapter.onWebSocketEvent(.connection) { socket, request in
+                switch request.parameters["how"] {
+                case "auth": socket.close(.authenticationFailed)
+                case "code": socket.close(4_321, reason: "because")
+                default: socket.terminate()
+                }
+            }
+        } run: { server in
+            let auth = try await server.connect("/?how=auth").closed()
+            #expect(auth == WebSocketClose(code: 4_011, reason: "Auth failure", wasClean: true))
+            let code = try await server.connect("/?how=code").closed()
+            #expect(code == WebSocketClose(code: 4_321, reason: "because", wasClean: true))
+            #expect(try await server.connect("/?how=cut").closed().code == .abnormalClosure)
+        }
+    }
+
+    @Test func stoppingClosesClientsAndWaitsForHandlers() async throws {
+        let events = Mutex<[String]>([])
+        let (started, startedContinuation) = AsyncStream.makeStream(of: Void.self)
+        let (release, releaseContinuation) = AsyncStream.makeStream(of: Void.self)
+        try await withServer { adapter in
+            adapter.onWebSocketEvent("work") { _, _, _ in
+                startedContinuation.yield()
+                for await _ in release { break }
+                events.withLock { $0.append("work done") }
+            }
+            adapter.onWebSocketEvent(.close) { _, _, _, _ in events.withLock { $0.append("close") } }
+            adapter.onWebSocketEvent(.serverClose) { events.withLock { $0.append("server close") } }
+        } run: { server in
+            let client = try await server.connect()
+            client.emit("work")
+            for await _ in started { break }
+            await server.beginShutdown()
+            #expect(try await client.closed().code == .goingAway)
+            #expect(events.withLock { $0 }.isEmpty)
+            releaseContinuation.yield()
+        }
+        #expect(events.withLock { $0 } == ["work done", "close", "server close"])
+    }
+
+    @Test func stoppingEndsAtItsDeadline() async throws {
+        let cancelled = Mutex(false)
+        var configuration = WebSocketCrossServerAdapter.Configuration()
+        configuration.shutdown.deadline = .milliseconds(100)
+        try await withServer(configuration: configuration) { adapter in
+            adapter.onWebSocketEvent("forever") { _, _, reply in
+                reply?(.absent)
+                do {
+                    try await Task.sleep(for: .seconds(3_600))
+                } catch {
+                    cancelled.withLock { $0 = true }
+                }
+            }
+        } run: { server in
+            _ = try await server.connect().request("forever")
+        }
+        #expect(cancelled.withLock { $0 })
+    }
+
+    @Test func aCancelledTaskStopsAtOnce() async throws {
+        let adapter = WebSocketCrossServerAdapter(listening: .host("127.0.0.1", port: 0), logger: silent)
+        let (listening, continuation) = AsyncStream.makeStream(of: SocketAddress.self)
+        adapter.onWebSocketEvent(.listening) { continuation.yield($0) }
+        let task = Task { try await adapter.run() }
+        for await address in listening {
+            let client = try await TestClient.connect(to: address)
+            task.cancel()
+            _ = try await client.closed()
+            break
+        }
+        try await task.value
+        #expect(adapter.socketClientCount == 0)
+        await #expect(throws: CrossServerError.self) { try await adapter.run() }
+    }
+
+    @Test func aTakenPortIsAnErrorThatNamesIt() async throws {
+        let reported = Mutex<[String]>([])
+        try await withServer { server in
+            let second = WebSocketCrossServerAdapter(
+                listening: .host("127.0.0.1", port: server.port),
+                logger: silent
+            )
+            second.onWebSocketEvent(.serverError) { error in reported.withLock { $0.append("\(error)") } }
+            let error = await #expect(throws: CrossServerError.self) { try await second.run() }
+            #expect(error?.code == .cannotListen)
+            #expect(error?.message.contains("127.0.0.1:\(server.port)") == true)
+            #expect(reported.withLock { $0.count } == 1)
+        }
+    }
+
+    @Test func authorizationHappensBeforeTheUpgrade() async throws {
+        struct Unexpected: Error {}
+        var configuration = WebSocketCrossServerAdapter.Configuration()
+        configuration.path = "/chat"
+        configuration.authorize = { request in
+            await Task.yield()
+            switch request.parameters["token"] {
+            case "good": return
+            case "broken": throw Unexpected()
+            default: throw UpgradeRejection.unauthorized
+            }
+        }
+        try await withServer(configuration: configuration) { adapter in
+            adapter.onWebSocketEvent("echo") { _, payload, reply in reply?(payload) }
+        } run: { server in
+            let client = try await server.connect("/chat?token=good")
+            #expect(try await client.request("echo", 1) == 1)
+            for (target, status) in [("/chat?token=bad", 401), ("/chat?token=broken", 500), ("/?token=good", 404)] {
+                let error = await #expect(throws: WebSocketHandshakeError.self) { try await server.connect(target) }
+                guard case .rejected(status, _)? = error else {
+                    Issue.record("\(target) got \(String(describing: error))")
+                    continue
+                }
+            }
+            try await eventually { server.adapter.socketClientCount == 1 }
+        }
+    }
+
+    @Test func subprotocolsAreChosen() async throws {
+        try await withServer { adapter in
+            adapter.onWebSocketEvent("which") { socket, _, reply in reply?(Payload(socket.subprotocol ?? "none")) }
+        } run: { server in
+            let client = try await TestClient.connect(to: server.address, subprotocols: ["aa", "bb"])
+            #expect(try await client.request("which") == "aa")
+            #expect(try await server.connect().request("which") == "none")
+        }
+    }
+
+    /// The server of swift-nio keeps the port; both answer on it.
+    @Test func connectionsOfAnotherServersPort() async throws {
+        let adapter = WebSocketCrossServerAdapter(logger: silent)
+        adapter.onWebSocketEvent("echo") { _, payload, reply in reply?(payload) }
+        let task = Task { try await adapter.run() }
+        let channel = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+            .childChannelInitializer { channel in
+                channel.pipeline.configureHTTPServerPipeline(
+                    withServerUpgrade: (upgraders: [adapter.httpUpgrader()], completionHandler: { _ in })
+                ).flatMapThrowing {
+                    try channel.pipeline.syncOperations.addHandler(HelloHandler())
+                }
+            }
+            .bind(host: "127.0.0.1", port: 0).get()
+        let address = try #require(channel.localAddress)
+        let client = try await TestClient.connect(to: address, target: "/?id=1")
+        #expect(try await client.request("echo", 1) == 1)
+        let error = await #expect(throws: WebSocketHandshakeError.self) {
+            try await TestClient.connect(to: address, target: "/refused", subprotocols: ["bad protocol"])
+        }
+        #expect(error != nil)
+        try await channel.close()
+        task.cancel()
+        try await task.value
+        #expect(try await client.closed().code == .goingAway || adapter.socketClientCount == 0)
+    }
+}
+
+private let silent = Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() })
+
+/// Answers any HTTP request with 200.
+private final class HelloHandler: ChannelInboundHandler {
+    typealias InboundIn = HTTPServerRequestPart
+    typealias OutboundOut = HTTPServerResponsePart
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        guard case .end = self.unwrapInboundIn(data) else { return }
+        let head = HTTPResponseHead(version: .http1_1, status: .ok, headers: ["content-length": "0"])
+        context.write(self.wrapOutboundOut(.head(head)), promise: nil)
+        context.writeAndFlush(self.wrapOutboundOut(.end(nil)), promise: nil)
+    }
+}

@@ -1,0 +1,109 @@
+import Testing
+
+@testable import CrossServer
+
+@Suite struct RegistryTests {
+    private final class Member: RegistryMember {
+        let loopIndex: Int
+        init(_ loopIndex: Int) { self.loopIndex = loopIndex }
+    }
+
+    private typealias Table = Registry<Member>
+
+    private let lobby = Table.RoomName(namespace: "chat", room: "lobby")
+
+    @Test func roomsAreKeptPerLoop() {
+        var table = Table()
+        let members = (0..<6).map { Member($0 % 3) }
+        for (index, member) in members.enumerated() {
+            #expect(table.bind("\(index)", to: member) == nil)
+            #expect(table.join("\(index)", self.lobby, maximumRooms: 9) == .joined)
+        }
+        #expect(table.room(self.lobby)?.membersByLoop.map(\.count) == [2, 2, 2])
+        #expect(table.leave("1", self.lobby) == true)
+        #expect(table.leave("1", self.lobby) == false)
+        #expect(table.room(self.lobby)?.membersByLoop[1].map(ObjectIdentifier.init) == [ObjectIdentifier(members[4])])
+        #expect(table.room(self.lobby)?.count == 5)
+    }
+
+    /// Any order of joining and leaving leaves the same members as sets of ids would.
+    @Test func agreesWithASimpleModel() {
+        var generator = SplitMix(state: 7)
+        var table = Table()
+        var model: [Int: Set<String>] = [:]
+        let members = (0..<20).map { Member($0 % 4) }
+        for (index, member) in members.enumerated() { _ = table.bind("\(index)", to: member) }
+        for _ in 0..<5_000 {
+            let id = Int.random(in: 0..<20, using: &generator)
+            let room = Int.random(in: 0..<4, using: &generator)
+            let name = Table.RoomName(namespace: "n\(room % 2)", room: "\(room)")
+            if Bool.random(using: &generator) {
+                let isNew = model[room, default: []].insert("\(id)").inserted
+                #expect(table.join("\(id)", name, maximumRooms: 99) == (isNew ? .joined : .alreadyIn))
+            } else {
+                let wasIn = model[room, default: []].remove("\(id)") != nil
+                #expect(table.leave("\(id)", name) == wasIn)
+            }
+            let wanted = model[room] ?? []
+            #expect(Set(table.room(name)?.ids ?? []) == wanted)
+            let objects = Set((table.room(name)?.membersByLoop ?? []).flatMap { $0 }.map(ObjectIdentifier.init))
+            #expect(objects == Set(wanted.map { ObjectIdentifier(members[Int($0) ?? 0]) }))
+        }
+        for index in 0..<20 { _ = table.release("\(index)") }
+        #expect(table.namespaces.isEmpty)
+        #expect(table.members.isEmpty)
+    }
+
+    @Test func aStaleConnectionReleasesNothing() {
+        var table = Table()
+        let (old, new) = (Member(0), Member(1))
+        #expect(table.bind("7", to: old) == nil)
+        #expect(table.join("7", self.lobby, maximumRooms: 9) == .joined)
+        #expect(table.bind("7", to: new) === old)
+        #expect(table.release("7", heldBy: old) == nil)
+        #expect(table.members["7"] === new)
+        // The new connection has taken over the rooms.
+        #expect(table.room(self.lobby)?.membersByLoop.map(\.count) == [0, 1])
+        #expect(table.release("7", heldBy: new) === new)
+        #expect(table.room(self.lobby) == nil)
+        #expect(table.namespaces.isEmpty)
+    }
+
+    @Test func bindingTheSameConnectionAgainReplacesNothing() {
+        var table = Table()
+        let member = Member(0)
+        #expect(table.bind("7", to: member) == nil)
+        #expect(table.bind("7", to: member) == nil)
+    }
+
+    @Test func limitsAndUnknownMembers() {
+        var table = Table()
+        #expect(table.join("7", self.lobby, maximumRooms: 9) == .unknownMember)
+        _ = table.bind("7", to: Member(0))
+        #expect(table.join("7", self.lobby, maximumRooms: 1) == .joined)
+        #expect(table.join("7", .init(namespace: "chat", room: "other"), maximumRooms: 1) == .tooManyRooms)
+        #expect(table.join("7", self.lobby, maximumRooms: 1) == .alreadyIn)
+    }
+
+    @Test func removingARoomTakesEveryoneOut() {
+        var table = Table()
+        _ = table.bind("7", to: Member(0))
+        _ = table.join("7", self.lobby, maximumRooms: 9)
+        table.removeRoom(self.lobby)
+        #expect(table.rooms(of: "7").isEmpty)
+        #expect(table.namespaces.isEmpty)
+    }
+}
+
+/// Repeatable randomness.
+struct SplitMix: RandomNumberGenerator {
+    var state: UInt64
+
+    mutating func next() -> UInt64 {
+        self.state &+= 0x9E37_79B9_7F4A_7C15
+        var z = self.state
+        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
+        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
+        return z ^ (z >> 31)
+    }
+}
