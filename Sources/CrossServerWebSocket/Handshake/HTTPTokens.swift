@@ -1,3 +1,5 @@
+import HTTPTypes
+
 /// The lexical rules of HTTP header fields (RFC 9110, section 5.6).
 enum HTTPTokens {
     static func isTokenByte(_ byte: UInt8) -> Bool {
@@ -38,4 +40,10 @@ enum HTTPTokens {
         }
         return tokens
     }
+}
+
+extension HTTPField.Name {
+    // A valid token, so the optional is never nil. HTTPTypes keeps these names from its users, for the sake of HTTP/2.
+    static let hostField = HTTPField.Name("Host")!
+    static let transferEncodingField = HTTPField.Name("Transfer-Encoding")!
 }

@@ -1,0 +1,180 @@
+public import NIOCore
+
+extension WebSocketHandler {
+    /// Frames of at least this many bytes are written without a copy.
+    private static let separateFrameSize = 4_096
+    /// Smaller frames are collected up to this size.
+    private static let maximumBatchSize = 16_384
+
+    /// Bytes that the kernel has not taken yet: ours and the channel's.
+    public var waitingBytes: Int {
+        self.queue.byteCount + self.bufferedInChannel()
+    }
+
+    /// Queues a message; it is written at the end of the event loop's turn.
+    public func send(_ message: EncodedMessage) -> SendResult {
+        guard self.isOpen else { return .closing }
+        let size = message.frame.readableBytes
+        if !self.hasRoom(for: size) {
+            switch self.outboundLimit.policy {
+            case .dropNewest:
+                self.delegate?.webSocket(self, dropped: message)
+                return .dropped
+            case .dropOldest:
+                while !self.hasRoom(for: size), let oldest = self.queue.popFirst() {
+                    self.delegate?.webSocket(self, dropped: oldest)
+                }
+                guard self.isOpen else { return .closing }
+            case .close(let code, let reason):
+                self.queue.removeAll()
+                self.close(code: code, reason: reason)
+                return .closing
+            }
+        }
+        self.queue.append(message)
+        self.register()
+        return .sent
+    }
+
+    /// - Parameter payload: at most 125 bytes, the rest is cut. Of pings that wait for a peer that does not read only the
+    ///   newest is kept.
+    public func ping(_ payload: ByteBuffer = .init()) {
+        guard self.isOpen else { return }
+        self.appendControl(.ping, payload)
+    }
+
+    var hasOutput: Bool {
+        !self.queue.isEmpty || self.controls != nil || self.waitingClose != nil
+    }
+
+    func appendControl(_ opcode: Opcode, _ payload: ByteBuffer) {
+        let controls = self.controls ?? ControlQueue(role: self.role)
+        self.controls = controls
+        let isBlocked = self.context.map { !$0.channel.isWritable } ?? true
+        if controls.append(opcode, payload, isBlocked: isBlocked), let frames = controls.take(isBlocked: isBlocked) {
+            self.write(frames)
+        }
+        self.register()
+    }
+
+    func register() {
+        guard !self.isRegistered, self.context != nil else { return }
+        self.isRegistered = true
+        self.flusher.register(self)
+    }
+
+    func flushTurn() {
+        self.isRegistered = false
+        guard let context = self.context, !self.isFlushing else { return }
+        self.isFlushing = true
+        defer { self.isFlushing = false }
+        repeat {
+            self.writeControls(context)
+            self.writeMessages(context)
+            if self.queue.isEmpty, let frame = self.waitingClose {
+                self.waitingClose = nil
+                self.controls = nil
+                self.writeClose(frame, context: context)
+            }
+            context.flush()
+        } while self.hasOutput && context.channel.isWritable
+    }
+
+    private func writeControls(_ context: ChannelHandlerContext) {
+        guard let controls = self.controls else { return }
+        if let frames = controls.take(isBlocked: !context.channel.isWritable) {
+            self.write(frames)
+        }
+        if controls.isEmpty { self.controls = nil }
+    }
+
+    private func writeMessages(_ context: ChannelHandlerContext) {
+        guard context.channel.isWritable, let first = self.queue.popFirst() else { return }
+        if self.queue.isEmpty, self.role == .server, self.deflate == nil {
+            self.write(first.frame)
+            return
+        }
+        var batch = self.flusher.batchScratch
+        self.flusher.batchScratch = ByteBuffer()
+        batch.moveReaderIndex(to: batch.writerIndex)
+        var next: EncodedMessage? = first
+        while let message = next {
+            self.append(message, to: &batch)
+            next = context.channel.isWritable ? self.queue.popFirst() : nil
+        }
+        self.writeBatch(&batch)
+        self.flusher.batchScratch = batch
+    }
+
+    /// Adds a frame to the batch, or writes both when it is large.
+    private func append(_ message: EncodedMessage, to batch: inout ByteBuffer) {
+        if let deflate = self.deflate {
+            var compressed = self.flusher.deflateScratch
+            self.flusher.deflateScratch = ByteBuffer()
+            compressed.clear()
+            let isCompressed = deflate.compress(message.payload, into: &compressed)
+            if isCompressed {
+                self.appendFrame(message.opcode, payload: compressed, isCompressed: true, to: &batch)
+            }
+            self.flusher.deflateScratch = compressed
+            if isCompressed { return }
+        }
+        if self.role == .client {
+            self.appendFrame(message.opcode, payload: message.payload, isCompressed: false, to: &batch)
+        } else if message.frame.readableBytes >= Self.separateFrameSize {
+            self.writeBatch(&batch)
+            self.write(message.frame)
+        } else {
+            self.makeRoom(for: message.frame.readableBytes, in: &batch)
+            batch.writeImmutableBuffer(message.frame)
+        }
+    }
+
+    private func appendFrame(_ opcode: Opcode, payload: ByteBuffer, isCompressed: Bool, to batch: inout ByteBuffer) {
+        self.makeRoom(for: FrameHeader.maximumSize + payload.readableBytes, in: &batch)
+        batch.writeFrame(
+            opcode,
+            isCompressed: isCompressed,
+            payload: payload,
+            maskingKey: self.role == .client ? .random() : nil
+        )
+    }
+
+    private func makeRoom(for size: Int, in batch: inout ByteBuffer) {
+        if batch.readableBytes + size > Self.maximumBatchSize { self.writeBatch(&batch) }
+        guard batch.readableBytes == 0 else { return }
+        // The channel may still hold what was written: then this takes new memory and copies nothing.
+        batch.clear(minimumCapacity: max(size, min(self.queue.byteCount + size, Self.maximumBatchSize)))
+    }
+
+    private func writeBatch(_ batch: inout ByteBuffer) {
+        guard batch.readableBytes > 0 else { return }
+        self.write(batch)
+        batch.moveReaderIndex(to: batch.writerIndex)
+        if batch.capacity > 2 * Self.maximumBatchSize { batch = ByteBuffer() }
+    }
+
+    /// Writes to the channel; the flush comes at the end of the turn.
+    private func write(_ buffer: ByteBuffer) {
+        self.channelBytes += buffer.readableBytes
+        self.context?.write(self.wrapOutboundOut(buffer), promise: nil)
+    }
+
+    private func hasRoom(for size: Int) -> Bool {
+        let limit = self.outboundLimit.maximumWaitingBytes
+        let waiting = self.queue.byteCount + self.channelBytes
+        if waiting == 0 || size <= limit - waiting { return true }
+        self.channelBytes = self.bufferedInChannel()
+        let actual = self.queue.byteCount + self.channelBytes
+        return actual == 0 || size <= limit - actual
+    }
+
+    private func bufferedInChannel() -> Int {
+        // A channel without the option, or one that is closed, buffers nothing that counts.
+        (try? self.context?.channel.syncOptions?.getOption(.bufferedWritableBytes)) ?? 0
+    }
+}
+
+extension EncodedMessage {
+    fileprivate var opcode: Opcode { self.kind == .text ? .text : .binary }
+}

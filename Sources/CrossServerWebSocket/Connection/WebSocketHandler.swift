@@ -1,0 +1,168 @@
+public import NIOCore
+
+/// One WebSocket connection after the handshake, as the last handler of its channel.
+///
+/// It answers pings and Close frames by itself. All of it is used on the channel's event loop only.
+public final class WebSocketHandler: ChannelDuplexHandler, RemovableChannelHandler {
+    public typealias InboundIn = ByteBuffer
+    public typealias InboundOut = Never
+    public typealias OutboundIn = Never
+    public typealias OutboundOut = ByteBuffer
+
+    let role: WebSocketRole
+    let closeTimeout: TimeAmount
+    let outboundLimit: OutboundLimit
+    let deflate: DeflateCodec?
+    let flusher: WebSocketFlusher
+    var context: ChannelHandlerContext?
+    /// Nil once the connection is gone.
+    var delegate: (any WebSocketHandlerDelegate)?
+
+    var decoder: MessageDecoder
+    var closing: CloseStateMachine
+    var deadline: Scheduled<Void>?
+    var queue = OutboundQueue()
+    var controls: ControlQueue?
+    /// Written behind the queue.
+    var waitingClose: CloseFrame?
+    /// At least what the channel has not given to the kernel.
+    var channelBytes = 0
+    var isRegistered = false
+    var isFlushing = false
+    private var isReadingPaused = false
+    private var isReadHeldBack = false
+
+    /// - Parameters:
+    ///   - deflate: nil when compression was not negotiated.
+    ///   - flusher: of the channel's event loop.
+    public init(
+        role: WebSocketRole,
+        configuration: WebSocketConfiguration,
+        deflate: NegotiatedDeflate?,
+        deflateConfiguration: PerMessageDeflate = .init(),
+        flusher: WebSocketFlusher,
+        delegate: any WebSocketHandlerDelegate
+    ) {
+        self.role = role
+        self.closeTimeout = configuration.closeTimeout
+        self.outboundLimit = configuration.outbound
+        self.flusher = flusher
+        self.delegate = delegate
+        self.deflate = deflate.map {
+            DeflateCodec(role: role, negotiated: $0, configuration: deflateConfiguration)
+        }
+        self.decoder = MessageDecoder(
+            role: role,
+            maximumMessageSize: configuration.maximumMessageSize,
+            maximumFragments: configuration.maximumFragments,
+            deflate: self.deflate
+        )
+        self.closing = CloseStateMachine(role: role)
+    }
+
+    /// The channel while the handler is in its pipeline.
+    public var channel: (any Channel)? { self.context?.channel }
+
+    /// Whether messages can be sent.
+    public var isOpen: Bool { self.closing.isOpen }
+
+    /// No new bytes are read from the kernel until ``resumeReading()``. What was read is still delivered. Idempotent.
+    /// Has no effect on a connection that is closing.
+    public func pauseReading() {
+        self.isReadingPaused = self.isOpen
+    }
+
+    public func resumeReading() {
+        self.isReadingPaused = false
+        guard self.isReadHeldBack else { return }
+        self.isReadHeldBack = false
+        self.context?.read()
+    }
+
+    public func handlerAdded(context: ChannelHandlerContext) {
+        self.context = context
+        if !self.closing.isOpen, self.waitingClose == nil {
+            context.close(promise: nil)
+        } else if self.hasOutput {
+            self.register()
+            if self.waitingClose != nil { self.startDeadline() }
+        }
+    }
+
+    public func handlerRemoved(context: ChannelHandlerContext) {
+        self.finish()
+        self.context = nil
+    }
+
+    public func channelInactive(context: ChannelHandlerContext) {
+        self.finish()
+        context.fireChannelInactive()
+    }
+
+    public func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        guard self.closing.acceptsInput else { return }
+        var scratch = ByteBuffer()
+        swap(&scratch, &self.flusher.inputScratch)
+        self.decoder.receive(self.unwrapInboundIn(data), scratch: &scratch)
+        self.deliver()
+        self.flusher.keepInputScratch(scratch)
+    }
+
+    public func read(context: ChannelHandlerContext) {
+        if self.isReadingPaused {
+            self.isReadHeldBack = true
+        } else {
+            context.read()
+        }
+    }
+
+    public func channelWritabilityChanged(context: ChannelHandlerContext) {
+        if context.channel.isWritable, self.hasOutput {
+            self.register()
+        }
+        context.fireChannelWritabilityChanged()
+    }
+
+    public func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        if let event = event as? ChannelEvent, event == .inputClosed {
+            self.perform(self.closing.inputEnded())
+        }
+        context.fireUserInboundEventTriggered(event)
+    }
+
+    public func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        if self.closing.isOpen {
+            self.delegate?.webSocket(self, failed: error)
+        }
+        context.close(promise: nil)
+    }
+
+    private func deliver() {
+        do throws(WebSocketError) {
+            while self.closing.acceptsInput, let event = try self.decoder.next() {
+                switch event {
+                case .message(let message):
+                    if self.isOpen { self.delegate?.webSocket(self, received: message) }
+                case .ping(let payload):
+                    if self.isOpen { self.appendControl(.pong, payload) }
+                case .pong(let payload):
+                    self.delegate?.webSocket(self, receivedPong: payload)
+                case .close(let frame):
+                    self.perform(self.closing.receivedClose(frame))
+                }
+            }
+        } catch {
+            self.fail(error)
+        }
+        if !self.closing.acceptsInput { self.decoder.discard() }
+    }
+
+    private func fail(_ error: WebSocketError) {
+        let action = self.closing.failed(.init(code: error.closeCode, reason: error.message))
+        self.delegate?.webSocket(self, failed: error)
+        self.perform(action)
+    }
+}
+
+@available(*, unavailable)
+extension WebSocketHandler: Sendable {}

@@ -1,0 +1,159 @@
+import HTTPTypes
+public import NIOCore
+
+/// Sends the client's handshake as soon as the channel is active, then replaces itself by the handler that `upgraded`
+/// returns and passes on the bytes that came after the answer.
+///
+/// When it fails the channel is closed. The caller enforces the handshake time by closing the channel.
+public final class ClientHandshakeHandler: ChannelInboundHandler, RemovableChannelHandler {
+    public typealias InboundIn = ByteBuffer
+    public typealias InboundOut = ByteBuffer
+    public typealias OutboundOut = ByteBuffer
+
+    private enum State {
+        case idle
+        case readingHead(HTTPHeadParser)
+        /// Of a rejection.
+        case readingBody(status: Int, body: ByteBuffer, size: Int)
+        case done
+    }
+
+    private let handshake: ClientHandshake
+    private let maximumHeadSize: Int
+    private let upgraded: (ChannelHandlerContext, String?, NegotiatedDeflate?) -> WebSocketHandler
+    private let failed: (any Error) -> Void
+    private var state = State.idle
+
+    /// What is read of the body of a rejection.
+    private static let maximumBodySize = 1_024
+
+    /// - Parameters:
+    ///   - maximumHeadSize: of the answer, in bytes. Default 16 KiB.
+    ///   - upgraded: gets the negotiated subprotocol and compression, returns the handler that takes over.
+    ///   - failed: ``WebSocketHandshakeError`` or an I/O error. At most once.
+    public init(
+        handshake: ClientHandshake,
+        maximumHeadSize: Int = 16_384,
+        upgraded: @escaping (ChannelHandlerContext, String?, NegotiatedDeflate?) -> WebSocketHandler,
+        failed: @escaping (any Error) -> Void
+    ) {
+        self.handshake = handshake
+        self.maximumHeadSize = maximumHeadSize
+        self.upgraded = upgraded
+        self.failed = failed
+    }
+
+    public func handlerAdded(context: ChannelHandlerContext) {
+        if context.channel.isActive { self.start(context) }
+    }
+
+    public func channelActive(context: ChannelHandlerContext) {
+        self.start(context)
+        context.fireChannelActive()
+    }
+
+    public func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        let bytes = self.unwrapInboundIn(data)
+        switch self.state {
+        case .readingHead(var parser):
+            // The parser's buffer must not be shared when it grows.
+            self.state = .idle
+            do throws(HTTPHeadError) {
+                if let (head, rest) = try parser.parse(bytes) {
+                    try self.received(head, rest: rest, context: context)
+                } else {
+                    self.state = .readingHead(parser)
+                }
+            } catch {
+                let problem =
+                    switch error {
+                    case .tooLarge: "head is too large"
+                    case .malformed(let problem): problem
+                    }
+                self.fail(WebSocketHandshakeError.invalidResponse(problem), context: context)
+            }
+        case .readingBody(let status, var body, let size):
+            body.writeImmutableBuffer(bytes)
+            self.readBody(status: status, body: body, size: size, context: context)
+        case .idle, .done:
+            break
+        }
+    }
+
+    public func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        if let event = event as? ChannelEvent, event == .inputClosed {
+            self.inputEnded(context)
+        }
+        context.fireUserInboundEventTriggered(event)
+    }
+
+    public func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        self.fail(error, context: context)
+    }
+
+    public func channelInactive(context: ChannelHandlerContext) {
+        self.inputEnded(context)
+        context.fireChannelInactive()
+    }
+
+    public func handlerRemoved(context: ChannelHandlerContext) {
+        self.inputEnded(context)
+    }
+
+    private func start(_ context: ChannelHandlerContext) {
+        guard case .idle = self.state else { return }
+        self.state = .readingHead(.init(maximumSize: self.maximumHeadSize))
+        context.writeAndFlush(self.wrapOutboundOut(self.handshake.request()), promise: nil)
+    }
+
+    private func received(
+        _ head: HTTPHead,
+        rest: ByteBuffer,
+        context: ChannelHandlerContext
+    ) throws(HTTPHeadError) {
+        let line = try head.statusLine()
+        guard line.status == 101 else {
+            // A body of unknown length is taken as far as it came with the head.
+            let announced = head.fields[.contentLength].flatMap { Int($0) } ?? rest.readableBytes
+            let size = min(max(0, announced), Self.maximumBodySize)
+            return self.readBody(status: line.status, body: rest, size: size, context: context)
+        }
+        let response = UpgradeResponse(
+            status: line.status,
+            reasonPhrase: line.reasonPhrase,
+            headers: head.fields
+        )
+        do throws(WebSocketHandshakeError) {
+            let (subprotocol, deflate) = try self.handshake.validate(response)
+            self.state = .done
+            let handler = self.upgraded(context, subprotocol, deflate)
+            context.replaceByWebSocket(handler, rest: rest)
+        } catch {
+            self.fail(error, context: context)
+        }
+    }
+
+    private func readBody(status: Int, body: ByteBuffer, size: Int, context: ChannelHandlerContext) {
+        self.state = .readingBody(status: status, body: body, size: size)
+        if body.readableBytes >= size { self.inputEnded(context) }
+    }
+
+    private func inputEnded(_ context: ChannelHandlerContext) {
+        if case .readingBody(let status, let body, let size) = self.state {
+            let prefix = String(decoding: body.readableBytesView.prefix(size), as: UTF8.self)
+            self.fail(WebSocketHandshakeError.rejected(status: status, body: prefix), context: context)
+        } else {
+            self.fail(WebSocketHandshakeError.closed, context: context)
+        }
+    }
+
+    private func fail(_ error: any Error, context: ChannelHandlerContext) {
+        if case .done = self.state { return }
+        self.state = .done
+        self.failed(error)
+        context.close(promise: nil)
+    }
+}
+
+@available(*, unavailable)
+extension ClientHandshakeHandler: Sendable {}
