@@ -43,7 +43,7 @@ struct CloseStateMachine {
         guard self.acceptsInput else { return .none }
         self.received = frame
         if self.sent == nil {
-            return self.close(.init(code: frame.code))
+            return self.close(frame)
         }
         return self.afterWriting()
     }

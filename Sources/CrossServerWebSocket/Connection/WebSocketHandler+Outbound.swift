@@ -16,6 +16,10 @@ extension WebSocketHandler {
         guard self.isOpen else { return .closing }
         let size = message.frame.readableBytes
         if !self.hasRoom(for: size) {
+            // What the kernel takes now does not wait.
+            self.writeNow()
+        }
+        if !self.hasRoom(for: size) {
             switch self.outboundLimit.policy {
             case .dropNewest:
                 self.delegate?.webSocket(self, dropped: message)
@@ -65,6 +69,10 @@ extension WebSocketHandler {
 
     func flushTurn() {
         self.isRegistered = false
+        self.writeNow()
+    }
+
+    private func writeNow() {
         guard let context = self.context, !self.isFlushing else { return }
         self.isFlushing = true
         defer { self.isFlushing = false }

@@ -151,7 +151,8 @@ public final class ServerHandshakeHandler: ChannelDuplexHandler, RemovableChanne
         context.writeAndFlush(self.wrapOutboundOut(response), promise: nil)
         let handler = self.upgraded(context, request, acceptance)
         context.replaceByWebSocket(handler, rest: rest)
-        if self.isReadHeldBack { context.read() }
+        // By way of the new handler: this context is no longer in the pipeline.
+        if self.isReadHeldBack { context.channel.read() }
     }
 
     private func reject(_ rejection: UpgradeRejection, context: ChannelHandlerContext) {
