@@ -1,6 +1,7 @@
 import CrossServerWebSocket
 import CrossServerWire
 import Logging
+import Synchronization
 
 extension WebSocketConnector {
     /// Runs the listeners of what happens, until the connector has finished.
