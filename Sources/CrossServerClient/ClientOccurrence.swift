@@ -1,0 +1,33 @@
+import CrossServerWebSocket
+import CrossServerWire
+import NIOCore
+
+/// Something that happened and that listeners may want to know.
+enum ClientOccurrence: Sendable {
+    case open
+    case close(WebSocketClose)
+    case error(any Error)
+    /// A message; with an event if it holds one.
+    case message(WebSocketMessage, event: String?, payload: Payload)
+    case ping
+    case pong(Duration)
+    case pongTimeout
+    case repeatLimit(Int)
+    case reconnect(attempt: Int, delay: Duration)
+
+    var bytes: Int {
+        if case .message(let message, _, _) = self { message.payload.readableBytes } else { 0 }
+    }
+
+    /// Whether it may be left out when too much waits for slow listeners.
+    var isExpendable: Bool {
+        switch self {
+        case .ping, .pong: true
+        default: false
+        }
+    }
+
+    var isMessage: Bool {
+        if case .message = self { true } else { false }
+    }
+}

@@ -1,0 +1,121 @@
+import CrossServerWebSocket
+import CrossServerWire
+import Logging
+import NIOCore
+
+extension ConnectorCore {
+    struct RequestOptions: Sendable {
+        var timeout: TimeAmount
+        var pendingTimeout: TimeAmount
+        var onPending: (@Sendable () -> Void)?
+    }
+
+    /// Who waits for a reply.
+    struct Waiter {
+        let continuation: CheckedContinuation<Payload, any Error>
+        let timeout: Scheduled<Void>
+        let pending: Scheduled<Void>?
+
+        func finish(_ result: Result<Payload, any Error>) {
+            self.timeout.cancel()
+            self.pending?.cancel()
+            self.continuation.resume(with: result)
+        }
+    }
+
+    func request(
+        _ message: EncodedMessage,
+        id: String,
+        options: RequestOptions,
+        _ continuation: CheckedContinuation<Payload, any Error>
+    ) {
+        if self.pending.isFull {
+            self.gauge.taken(message.payloadSize)
+            let error = WebSocketConnectorError(.tooManyPending, "\(self.pending.maximum) replies are awaited already")
+            return continuation.resume(throwing: error)
+        }
+        if let error = self.transmit(message) { return continuation.resume(throwing: error) }
+        let timeout = self.schedule(in: options.timeout) {
+            let error = WebSocketConnectorError(.callbackTimeout, "Is callback timeout: \(id)")
+            self.pending.remove(id)?.finish(.failure(error))
+        }
+        let pending = options.onPending.map { onPending in
+            self.schedule(in: options.pendingTimeout) { onPending() }
+        }
+        self.pending.insert(Waiter(continuation: continuation, timeout: timeout, pending: pending), id: id)
+    }
+
+    func cancelRequest(_ id: String) {
+        self.pending.remove(id)?.finish(.failure(CancellationError()))
+    }
+
+    func send(_ message: EncodedMessage) {
+        if let error = self.transmit(message) {
+            self.logger.debug("message dropped", metadata: ["error": "\(error)"])
+        }
+    }
+
+    /// Hands a message that the gauge has admitted to the connection.
+    private func transmit(_ message: EncodedMessage) -> WebSocketConnectorError? {
+        self.gauge.taken(message.payloadSize)
+        guard let handler = self.handler, self.state.phase == .open else { return .notOpen }
+        let result = handler.send(message)
+        self.readGauge()
+        switch result {
+        case .sent: return nil
+        case .dropped: return .outboundFull
+        case .closing: return .notOpen
+        }
+    }
+
+    /// Tells other threads how much waits, and again as long as it is so much that they may be refused.
+    private func readGauge() {
+        let waiting = self.handler?.waitingBytes ?? 0
+        self.gauge.setWaiting(waiting)
+        guard waiting > 0, self.gaugeTimer == nil else { return }
+        self.gaugeTimer = self.schedule(in: .milliseconds(10)) {
+            self.gaugeTimer = nil
+            self.readGauge()
+        }
+    }
+
+    func received(_ message: WebSocketMessage) {
+        if self.receivedHeartbeat(message) { return }
+        var event: String?
+        var payload = Payload.absent
+        if message.kind == .text {
+            do throws(EnvelopeError) {
+                let envelope = try Envelope(scanning: message.payload)
+                if envelope.hasCallbackId {
+                    self.receivedReply(envelope)
+                } else {
+                    event = envelope.event
+                    payload = envelope.payload
+                }
+            } catch {
+                // A level that is off by default: the server decides how often this happens.
+                self.logger.debug("message is no event", metadata: ["problem": "\(error)"])
+            }
+        }
+        if self.raise(.message(message, event: event, payload: payload)) { self.pauseReading() }
+    }
+
+    private func receivedReply(_ envelope: Envelope) {
+        guard let id = envelope.callbackId, let waiter = self.pending.remove(id.string) else { return }
+        if let error = envelope.error {
+            waiter.finish(.failure(RequestFailure(reply: error)))
+        } else {
+            waiter.finish(.success(envelope.payload))
+        }
+    }
+}
+
+extension RequestFailure {
+    /// From the `error` of a reply, whatever the server put there.
+    init(reply error: Payload) {
+        self.init(
+            code: error["code"]?.string ?? "UNKNOWN",
+            message: error["message"]?.string ?? error.string ?? error.json
+        )
+    }
+}
