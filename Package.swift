@@ -128,5 +128,22 @@ let package = Package(
             dependencies: ["CrossServer", "CrossServerClient", "CrossServerTesting"],
             swiftSettings: settings
         ),
+        .executableTarget(
+            name: "ConformancePeer",
+            dependencies: [
+                "CrossServer",
+                "CrossServerWebSocket",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+            ],
+            path: "Tests/ConformancePeer",
+            swiftSettings: settings
+        ),
+        .testTarget(
+            name: "CrossServerCommandTests",
+            dependencies: ["ConformancePeer", "CrossServerCommand"],
+            swiftSettings: settings
+        ),
     ]
 )
