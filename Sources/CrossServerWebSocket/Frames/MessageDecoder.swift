@@ -1,3 +1,4 @@
+import CrossServerWire
 import NIOCore
 
 /// Turns the bytes of a connection into messages and control frames.
@@ -134,7 +135,9 @@ struct MessageDecoder {
         } else {
             guard let partial = self.partial else { throw .protocolError("continuation of no message") }
             partial.fragments += 1
-            guard partial.fragments <= self.maximumFragments else { throw .tooBig("too many fragments") }
+            guard partial.fragments <= self.maximumFragments else {
+                throw WebSocketError(closeCode: .policyViolation, message: "too many fragments")
+            }
         }
         try self.checkSize(header)
         self.input.moveReaderIndex(forwardBy: header.size)

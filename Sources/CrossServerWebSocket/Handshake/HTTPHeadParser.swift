@@ -115,6 +115,8 @@ extension HTTPHead {
     func requestLine() throws(HTTPHeadError) -> RequestLine {
         let parts = self.firstLine.utf8.split(separator: 0x20, omittingEmptySubsequences: false)
         guard parts.count == 3, HTTPTokens.isToken(parts[0]), !parts[1].isEmpty,
+            // A path or a whole URL (RFC 9112, section 3.2).
+            parts[1].first == UInt8(ascii: "/") || Substring(parts[1]).contains("://"),
             parts[1].allSatisfy({ $0 > 0x20 && $0 < 0x7F }), let minorVersion = Self.minorVersion(parts[2])
         else { throw .malformed("invalid request line") }
         return .init(
