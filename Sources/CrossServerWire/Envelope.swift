@@ -21,56 +21,49 @@ public struct Envelope: Sendable, Equatable {
     /// - Parameter text: valid UTF-8.
     /// - Throws: ``EnvelopeError``.
     public init(scanning text: ByteBuffer) throws(EnvelopeError) {
-        let result = text.withUnsafeReadableBytes { bytes -> Result<Envelope, EnvelopeError> in
+        self.payload = .absent
+        self.hasCallbackId = false
+        var failure: EnvelopeError?
+        text.withUnsafeReadableBytes { bytes in
             var scanner = JSONScanner(bytes, maximumDepth: JSONText.maximumDepth)
             do throws(JSONError) {
-                guard scanner.peek() == UInt8(ascii: "{") else {
+                if scanner.peek() == UInt8(ascii: "{") {
+                    try self.read(&scanner, of: text)
+                } else {
                     _ = try scanner.skipValue()
-                    return .failure(scanner.peek() == nil ? .notAnObject : .invalidJSON(scanner.unexpected()))
+                    failure = .notAnObject
                 }
-                let envelope = try Envelope(members: &scanner, of: text)
-                guard scanner.peek() == nil else { return .failure(.invalidJSON(scanner.unexpected())) }
-                return .success(envelope)
+                if scanner.peek() != nil { failure = .invalidJSON(scanner.unexpected()) }
             } catch {
-                return .failure(.invalidJSON(error))
+                failure = .invalidJSON(error)
             }
         }
-        self = try result.get()
+        if let failure { throw failure }
     }
 
-    private init(members scanner: inout JSONScanner, of text: ByteBuffer) throws(JSONError) {
-        var event: String?
-        var payload = Payload.absent
-        var callbackId: CallbackID?
-        var hasCallbackId = false
-        var failure: Payload?
+    private mutating func read(_ scanner: inout JSONScanner, of text: ByteBuffer) throws(JSONError) {
         try scanner.scanObject(depth: 0) { (scanner, token) throws(JSONError) in
             let key = Key(token, in: scanner)
             let isString = scanner.peek() == UInt8(ascii: "\"")
             switch key {
             case .event where isString:
-                event = scanner.string(try scanner.scanString())
+                self.event = scanner.string(try scanner.scanString())
             case .callbackId where isString:
-                callbackId = CallbackID(try scanner.scanString(), in: scanner, of: text)
-                hasCallbackId = true
+                self.callbackId = CallbackID(try scanner.scanString(), in: scanner, of: text)
+                self.hasCallbackId = true
             default:
                 let range = try scanner.skipValue(depth: 1)
                 switch key {
-                case .event: event = nil
-                case .payload: payload = Payload(unchecked: text.slice(range))
+                case .event: self.event = nil
+                case .payload: self.payload = Payload(unchecked: text.slice(range))
                 case .callbackId:
-                    callbackId = nil
-                    hasCallbackId = scanner.bytes[range.lowerBound] != UInt8(ascii: "n")
-                case .error: failure = Payload(unchecked: text.slice(range))
+                    self.callbackId = nil
+                    self.hasCallbackId = scanner.bytes[range.lowerBound] != UInt8(ascii: "n")
+                case .error: self.error = Payload(unchecked: text.slice(range))
                 case nil: break
                 }
             }
         }
-        self.event = event
-        self.payload = payload
-        self.callbackId = callbackId
-        self.hasCallbackId = hasCallbackId
-        self.error = failure
     }
 
     private enum Key {
@@ -83,13 +76,23 @@ public struct Envelope: Sendable, Equatable {
                 return
             }
             let bytes = UnsafeRawBufferPointer(rebasing: scanner.bytes[token.content])
-            switch bytes.count {
-            case 5 where bytes.elementsEqual("event".utf8): self = .event
-            case 5 where bytes.elementsEqual("error".utf8): self = .error
-            case 7 where bytes.elementsEqual("payload".utf8): self = .payload
-            case 10 where bytes.elementsEqual("callbackId".utf8): self = .callbackId
-            default: return nil
+            if Self.equal(bytes, "event") {
+                self = .event
+            } else if Self.equal(bytes, "payload") {
+                self = .payload
+            } else if Self.equal(bytes, "callbackId") {
+                self = .callbackId
+            } else if Self.equal(bytes, "error") {
+                self = .error
+            } else {
+                return nil
             }
+        }
+
+        private static func equal(_ bytes: UnsafeRawBufferPointer, _ name: StaticString) -> Bool {
+            guard bytes.count == name.utf8CodeUnitCount else { return false }
+            for index in 0..<bytes.count where bytes[index] != name.utf8Start[index] { return false }
+            return true
         }
 
         private init?(name: String) {

@@ -1,16 +1,21 @@
-import Synchronization
+public import Synchronization
 
 /// One registered handler of an event: what it runs, and whether it still may.
+@usableFromInline
 package final class Listener<Arguments>: Sendable {
+    @usableFromInline
     package enum Body: Sendable {
         case plain(@Sendable (Arguments) throws -> Void)
         case asynchronous(@Sendable (Arguments) async throws -> Void)
     }
 
+    @usableFromInline
     package let body: Body
     package let tag: String?
+    @usableFromInline
     package let isOnce: Bool
-    private let isActive = Atomic<Bool>(true)
+    @usableFromInline
+    let isActive = Atomic<Bool>(true)
 
     package init(_ body: Body, tag: String?, once: Bool) {
         self.body = body
@@ -19,6 +24,7 @@ package final class Listener<Arguments>: Sendable {
     }
 
     /// Whether the listener may run now. A once listener may exactly one time, whoever asks and however often.
+    @inlinable
     package func claim() -> Bool {
         self.isOnce
             ? self.isActive.exchange(false, ordering: .acquiringAndReleasing)
@@ -36,11 +42,15 @@ package final class Listener<Arguments>: Sendable {
 /// The listeners of one event in the order of their registration.
 ///
 /// A value: whoever runs listeners takes a copy under a lock and runs them without it.
+@usableFromInline
 package struct ListenerList<Arguments>: Sendable {
+    @usableFromInline
     package private(set) var listeners: [Listener<Arguments>] = []
 
+    @inlinable
     package init() {}
 
+    @inlinable
     package var isEmpty: Bool { self.listeners.isEmpty }
 
     /// Adds a listener; once listeners that have run are let go on the way.

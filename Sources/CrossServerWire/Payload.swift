@@ -140,9 +140,7 @@ extension JSONScanner {
 extension ByteBuffer {
     /// A part of the readable bytes; the range counts from the reader index.
     func slice(_ range: Range<Int>) -> ByteBuffer {
-        var copy = self
-        copy.moveReaderIndex(forwardBy: range.lowerBound)
-        return copy.readSlice(length: range.count) ?? ByteBuffer()
+        self.getSlice(at: self.readerIndex + range.lowerBound, length: range.count) ?? ByteBuffer()
     }
 }
 

@@ -13,11 +13,20 @@ extension ClientConnection {
         self.drain()
     }
 
+    /// Handles a message at once if nothing is before it, which needs no queue.
+    func enqueue(_ message: WebSocketMessage) {
+        guard !self.isDraining, self.work.begin() else { return self.enqueue(.message(message)) }
+        self.step { self.dispatch(message) }
+        if !self.work.isIdle { self.drain() }
+    }
+
     func enqueue(_ inbound: HandlerQueue.Inbound) {
         self.work.append(inbound)
         self.drain()
-        let limits = self.adapter.configuration.limits
-        if self.work.isOver(messages: limits.maximumQueuedMessages, bytes: limits.maximumQueuedBytes) {
+        if self.work.isOver(
+            messages: self.adapter.configuration.limits.maximumQueuedMessages,
+            bytes: self.adapter.configuration.limits.maximumQueuedBytes
+        ) {
             self.setPaused(true)
         }
     }
@@ -28,9 +37,11 @@ extension ClientConnection {
             self.step { self.dispatch(inbound) }
         }
         if self.hasRunCloseListeners, self.work.isIdle { return self.end() }
-        let limits = self.adapter.configuration.limits
         if self.isPaused,
-            !self.work.isOver(messages: limits.maximumQueuedMessages / 2, bytes: limits.maximumQueuedBytes / 2)
+            !self.work.isOver(
+                messages: self.adapter.configuration.limits.maximumQueuedMessages / 2,
+                bytes: self.adapter.configuration.limits.maximumQueuedBytes / 2
+            )
         {
             self.setPaused(false)
         }

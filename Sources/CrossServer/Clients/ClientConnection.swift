@@ -14,7 +14,8 @@ final class ClientConnection {
         didSet { if !self.isInBackground { self.backgroundSince = nil } }
     }
 
-    private let heartbeat: ByteBuffer?
+    /// Bytes; -1 without a heartbeat.
+    private let heartbeatSize: Int
     private var handler: WebSocketHandler?
     private var isAwaitingPong = false
     private var backgroundSince: NIODeadline?
@@ -28,7 +29,7 @@ final class ClientConnection {
     init(socket: ClientSocket, adapter: WebSocketCrossServerAdapter) {
         self.socket = socket
         self.adapter = adapter
-        self.heartbeat = adapter.heartbeat
+        self.heartbeatSize = adapter.heartbeat?.readableBytes ?? -1
         if let rate = adapter.configuration.limits.rate {
             self.rateLimiter = RateLimiter(rate, now: socket.loop.eventLoop.now)
         }
@@ -102,14 +103,18 @@ extension ClientConnection: WebSocketHandlerDelegate {
         let counters = self.socket.loop.counters
         LoopCounters.increment(counters.messagesReceived)
         if self.rateLimiter != nil, !self.isWithinRate(message) { return }
-        if let heartbeat = self.heartbeat, message.payload == heartbeat {
-            // Answered at once, however slow the client's handlers are.
-            self.send(EncodedMessage(text: heartbeat))
-            self.enqueue(.clientPing)
-            if self.adapter.hasMessageListeners { self.enqueue(.rawMessage(message)) }
+        if message.payload.readableBytes == self.heartbeatSize, message.payload == self.adapter.heartbeat {
+            self.receivedHeartbeat(message)
         } else {
-            self.enqueue(.message(message))
+            self.enqueue(message)
         }
+    }
+
+    private func receivedHeartbeat(_ message: WebSocketMessage) {
+        // Answered at once, however slow the client's handlers are.
+        self.send(EncodedMessage(text: message.payload))
+        self.enqueue(.clientPing)
+        if self.adapter.hasMessageListeners { self.enqueue(.rawMessage(message)) }
     }
 
     private func isWithinRate(_ message: WebSocketMessage) -> Bool {

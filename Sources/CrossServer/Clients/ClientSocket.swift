@@ -105,7 +105,7 @@ public final class ClientSocket: Sendable {
     /// - Returns: false when the event loop has too much to do already.
     @discardableResult
     func post(_ message: EncodedMessage) -> Bool {
-        self.loop.post(Delivery(target: .socket(self), message: message))
+        self.loop.post(message, to: self)
     }
 
     func markEnded() {

@@ -63,6 +63,14 @@ struct HandlerQueue {
         return inbound
     }
 
+    /// Begins to handle something that need not wait. ``finishedStep()`` must follow.
+    /// - Returns: false when something is before it.
+    mutating func begin() -> Bool {
+        guard self.isIdle, !self.isCancelled else { return false }
+        self.state = .stepping
+        return true
+    }
+
     /// The connection's own listeners run now. ``finishedStep()`` must follow.
     mutating func open() {
         self.state = .stepping

@@ -62,6 +62,16 @@ final class LoopContext: Sendable {
         }
     }
 
+    /// Hands a message to one connection: as ``post(_:)``, but without a detour when on the loop.
+    func post(_ message: EncodedMessage, to socket: ClientSocket) -> Bool {
+        guard self.eventLoop.inEventLoop else {
+            return self.enqueue(.delivery(Delivery(target: .socket(socket), message: message)))
+        }
+        self.deliverMail()
+        socket.connection?.send(message)
+        return true
+    }
+
     private func enqueue(_ mail: Mail) -> Bool {
         let result: (isTaken: Bool, isFirst: Bool) = self.mailbox.withLock { mailbox in
             if case .delivery = mail {
@@ -104,7 +114,8 @@ final class LoopCounters: Sendable {
     let messagesDropped = Atomic<Int>(0)
     let handlerFailures = Atomic<Int>(0)
 
+    /// Only the loop writes; others read. That needs no locked instruction.
     static func increment(_ counter: borrowing Atomic<Int>) {
-        counter.add(1, ordering: .relaxed)
+        counter.store(counter.load(ordering: .relaxed) &+ 1, ordering: .relaxed)
     }
 }
