@@ -1,3 +1,4 @@
+import CrossServerWire
 import NIOCore
 
 @testable import CrossServerWebSocket

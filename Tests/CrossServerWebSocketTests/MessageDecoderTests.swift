@@ -168,7 +168,7 @@ import Testing
         var scratch = ByteBuffer()
         let start = FrameBytes.frame(0x2, [1, 2, 3], masked: false, announced: 1 << 30)
         decoder.receive(ByteBuffer(bytes: start), scratch: &scratch)
-        #expect(try decoder.next() == nil)
+        #expect(try decoder.next().map { Outcome($0) } == nil)
         #expect(decoder.bufferedCapacity <= 1_024)
     }
 
@@ -183,11 +183,5 @@ import Testing
         }
         #expect(addresses.count == 2)
         #expect(addresses.last.map { $0 - addresses[0] } == 9)
-    }
-}
-
-extension MessageDecoder.Event: Equatable {
-    public static func == (left: Self, right: Self) -> Bool {
-        Outcome(left) == Outcome(right)
     }
 }
