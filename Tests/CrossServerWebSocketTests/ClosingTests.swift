@@ -10,7 +10,7 @@ import Testing
     func peerCloses(role: WebSocketRole) throws {
         let connection = try TestConnection.added(role: role)
         try connection.receive(connection.close(4001, "bye"))
-        #expect(try connection.takeOutput() == [.close(4001, "")])
+        #expect(try connection.takeOutput() == [.close(4001, "bye")])
         // The server closes first; the client waits for it.
         #expect(connection.isClosed == (role == .server))
         if role == .client { connection.advance(.seconds(5)) }

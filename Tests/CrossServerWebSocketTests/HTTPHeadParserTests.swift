@@ -50,7 +50,7 @@ import Testing
 
     @Test(arguments: [
         "GET /", "GET  / HTTP/1.1", " GET / HTTP/1.1", "GET / HTTP/1.1 ", "GET / HTTP/2.0", "GET / http/1.1", "GET /a b HTTP/1.1",
-        "G(T / HTTP/1.1", "GET /é HTTP/1.1", "GET / HTTP/1.11", "/ HTTP/1.1",
+        "G(T / HTTP/1.1", "GET /é HTTP/1.1", "GET / HTTP/1.11", "/ HTTP/1.1", "GET * HTTP/1.1", "GET a/b HTTP/1.1",
     ])
     func wrongRequestLine(line: String) {
         #expect(throws: HTTPHeadError.malformed("invalid request line")) {

@@ -135,7 +135,7 @@ import Testing
         #expect(decode([two + FrameBytes.frame(0x0, Array(ten[..<7]))], settings) == [.binary(ten)])
         #expect(decode([two + FrameBytes.frame(0x0, Array(ten[..<8]))], settings) == [.violation(1009)])
         let three = two + FrameBytes.frame(0x0, isFinal: false) + FrameBytes.frame(0x0)
-        #expect(decode([three], settings) == [.violation(1009)])
+        #expect(decode([three], settings) == [.violation(1008)])
     }
 
     @Test func wrongTextIsRefusedBeforeItsFrameIsComplete() {
