@@ -61,6 +61,9 @@ struct MessageDecoder {
         self.input = scratch
     }
 
+    /// The memory of the message whose end has not been read, in bytes.
+    var bufferedCapacity: Int { self.partial?.capacity ?? 0 }
+
     /// Lets go of the bytes that were not decoded.
     mutating func discard() {
         self.input = ByteBuffer()

@@ -19,6 +19,8 @@ final class PartialMessage {
         self.codec = codec
     }
 
+    var capacity: Int { self.payload.capacity }
+
     var isCompressed: Bool { self.codec != nil }
 
     func append(_ piece: ByteBuffer, maximumSize: Int) throws(WebSocketError) {

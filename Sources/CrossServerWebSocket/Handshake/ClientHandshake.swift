@@ -34,8 +34,8 @@ public struct ClientHandshake: Sendable {
     private let deflate: PerMessageDeflate?
 
     private static let ownFields: Set<HTTPField.Name> = [
-        .hostField, .upgrade, .connection, .contentLength, .transferEncodingField, .secWebSocketKey, .secWebSocketVersion,
-        .secWebSocketProtocol, .secWebSocketExtensions, .secWebSocketAccept,
+        .hostField, .upgrade, .connection, .contentLength, .transferEncodingField, .secWebSocketKey,
+        .secWebSocketVersion, .secWebSocketProtocol, .secWebSocketExtensions, .secWebSocketAccept,
     ]
 
     /// - Parameters:

@@ -1,0 +1,263 @@
+import CrossServerWire
+import HTTPTypes
+import NIOCore
+import NIOEmbedded
+import Testing
+
+@testable import CrossServerWebSocket
+
+@Suite struct HandshakeHandlerTests {
+    /// A server's channel with the handshake on it.
+    final class ServerEnd {
+        let channel = EmbeddedChannel()
+        let socket = TestSocket()
+        let delegate = TestDelegate()
+        var requests: [UpgradeRequest] = []
+        var failures: [any Error] = []
+        var decision: (UpgradeRequest) -> UpgradeDecision = { request in
+            do throws(UpgradeRejection) {
+                return .accept(try ServerHandshake.accept(request, deflate: .init()))
+            } catch {
+                return .reject(error)
+            }
+        }
+
+        init() throws {
+            let flusher = WebSocketFlusher(eventLoop: self.channel.eventLoop)
+            let handler = ServerHandshakeHandler(
+                maximumHeadSize: 2_048,
+                decide: { request, _ in
+                    self.requests.append(request)
+                    return self.decision(request)
+                },
+                upgraded: { _, _, acceptance in
+                    WebSocketHandler(
+                        role: .server,
+                        configuration: .init(),
+                        deflate: acceptance.deflate,
+                        flusher: flusher,
+                        delegate: self.delegate
+                    )
+                },
+                failed: { self.failures.append($0) }
+            )
+            try self.channel.connect(to: .init(ipAddress: "127.0.0.1", port: 1)).wait()
+            try self.channel.pipeline.syncOperations.addHandlers(self.socket, handler)
+            self.delegate.onMessage = { handler, message in
+                _ = handler.send(EncodedMessage(text: message.payload))
+            }
+        }
+
+        func receive(_ bytes: some Sequence<UInt8>) throws {
+            try self.channel.writeInbound(ByteBuffer(bytes: bytes))
+            self.channel.embeddedEventLoop.run()
+        }
+
+        func output() throws -> String {
+            var text = ""
+            while let buffer = try self.channel.readOutbound(as: ByteBuffer.self) { text += String(buffer: buffer) }
+            return text
+        }
+    }
+
+    static let head =
+        "GET /x?id=7 HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        + "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+
+    @Test(arguments: [1, 10, .max])
+    func upgradeWithFramesRightBehindTheHead(size: Int) throws {
+        let server = try ServerEnd()
+        let bytes = Array(Self.head.utf8) + FrameBytes.text("first") + FrameBytes.text("second")
+        for piece in bytes.pieces(of: min(size, bytes.count)) { try server.receive(piece) }
+        let output = try server.output()
+        #expect(output.hasPrefix("HTTP/1.1 101 Switching Protocols\r\n"))
+        #expect(output.contains("Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"))
+        #expect(server.delegate.messages == [.text("first"), .text("second")])
+        #expect(server.requests.map(\.target) == ["/x?id=7"])
+        #expect(server.failures.isEmpty)
+        #expect(throws: (any Error).self) {
+            try server.channel.pipeline.syncOperations.handler(type: ServerHandshakeHandler.self)
+        }
+        server.channel.close(promise: nil)
+        server.channel.embeddedEventLoop.run()
+        #expect(server.failures.isEmpty)
+        #expect(server.delegate.closes.map(\.code) == [1006])
+    }
+
+    @Test(arguments: [
+        ("GET / HTTP/1.1\r\nHost: a\r\n\r\n", "426 Upgrade Required", "Upgrade Required"),
+        ("GET / HTTP/1.0\r\n\r\n", "426 Upgrade Required", "Upgrade Required"),
+        ("garbage\r\n\r\n", "400 Bad Request", "Bad Request"),
+        ("GET / HTTP/1.1\nHost: a\n\n", "400 Bad Request", "Bad Request"),
+        (Self.head.replacing("13", with: "8"), "400 Bad Request", "Bad Request"),
+        (Self.head.replacing("GET", with: "PUT"), "405 Method Not Allowed", "Method Not Allowed"),
+        (String(repeating: "x", count: 3_000), "431 Request Header Fields Too Large", "Request Header Fields Too Large"),
+    ])
+    func rejected(head: String, status: String, body: String) throws {
+        let server = try ServerEnd()
+        try server.receive(head.utf8)
+        let output = try server.output()
+        #expect(output.hasPrefix("HTTP/1.1 \(status)\r\n"))
+        #expect(output.hasSuffix("\r\n\r\n\(body)"))
+        #expect(output.contains("Content-Length: \(body.utf8.count)\r\n"))
+        #expect(output.contains("Connection: close\r\n"))
+        if status.hasPrefix("426") { #expect(output.contains("Upgrade: websocket\r\n")) }
+        #expect(server.failures.count == 1)
+        #expect((server.failures.first as? UpgradeRejection).map { status.hasPrefix("\($0.status)") } == true)
+        // The answer is not lost to a reset: the rest is read and thrown away.
+        #expect(server.socket.isOutputClosed)
+        try server.receive(Array(repeating: 0x20, count: 5_000))
+        #expect(server.channel.isActive)
+        server.channel.embeddedEventLoop.advanceTime(by: .seconds(1))
+        #expect(!server.channel.isActive)
+        #expect(server.failures.count == 1)
+    }
+
+    @Test func theApplicationRejects() throws {
+        let server = try ServerEnd()
+        server.decision = { _ in
+            .reject(.init(status: 401, reasonPhrase: "No\r\nEvil: 1", headers: [.retryAfter: "5"], body: "no"))
+        }
+        try server.receive(Self.head.utf8)
+        let output = try server.output()
+        #expect(output.hasPrefix("HTTP/1.1 401 NoEvil: 1\r\n"))
+        #expect(output.contains("Retry-After: 5\r\n"))
+    }
+
+    @Test(arguments: ["accept", "reject", "fail"])
+    func theApplicationDecidesLater(answer: String) throws {
+        let server = try ServerEnd()
+        let promise = server.channel.eventLoop.makePromise(of: Result<UpgradeAcceptance, UpgradeRejection>.self)
+        server.decision = { _ in .pending(promise.futureResult) }
+        try server.receive(Array(Self.head.utf8) + FrameBytes.text("early"))
+        #expect(try server.output() == "")
+        let reads = server.socket.readCount
+        server.channel.read()
+        #expect(server.socket.readCount == reads)
+        switch answer {
+        case "accept": promise.succeed(.success(try ServerHandshake.accept(server.requests[0])))
+        case "reject": promise.succeed(.failure(.serviceUnavailable))
+        default: promise.fail(ChannelError.eof)
+        }
+        server.channel.embeddedEventLoop.run()
+        #expect(server.socket.readCount == reads + 1)
+        let output = try server.output()
+        switch answer {
+        case "accept":
+            #expect(output.hasPrefix("HTTP/1.1 101"))
+            #expect(server.delegate.messages == [.text("early")])
+        case "reject":
+            #expect(output.hasPrefix("HTTP/1.1 503"))
+        default:
+            #expect(output.hasPrefix("HTTP/1.1 500"))
+        }
+    }
+
+    @Test func theClientLeavesBeforeTheDecision() throws {
+        let server = try ServerEnd()
+        let promise = server.channel.eventLoop.makePromise(of: Result<UpgradeAcceptance, UpgradeRejection>.self)
+        server.decision = { _ in .pending(promise.futureResult) }
+        try server.receive(Self.head.utf8)
+        server.channel.close(promise: nil)
+        server.channel.embeddedEventLoop.run()
+        promise.succeed(.success(.init()))
+        server.channel.embeddedEventLoop.run()
+        #expect(server.failures.map { $0 as? WebSocketHandshakeError } == [.closed])
+        #expect(server.delegate.closes.isEmpty)
+    }
+
+    @Test func tooMuchBeforeTheDecision() throws {
+        let server = try ServerEnd()
+        let promise = server.channel.eventLoop.makePromise(of: Result<UpgradeAcceptance, UpgradeRejection>.self)
+        server.decision = { _ in .pending(promise.futureResult) }
+        try server.receive(Self.head.utf8)
+        try server.receive(Array(repeating: 0, count: 3_000))
+        #expect(try server.output().hasPrefix("HTTP/1.1 400"))
+        promise.succeed(.success(.init()))
+        server.channel.embeddedEventLoop.run()
+        #expect(try server.output() == "")
+    }
+
+    /// A client's channel with the handshake on it.
+    final class ClientEnd {
+        let channel = EmbeddedChannel()
+        let handshake: ClientHandshake
+        let delegate = TestDelegate()
+        var failures: [WebSocketHandshakeError?] = []
+
+        init() throws {
+            self.handshake = ClientHandshake(host: "a", target: "/", deflate: .init())
+            let flusher = WebSocketFlusher(eventLoop: self.channel.eventLoop)
+            let handler = ClientHandshakeHandler(
+                handshake: self.handshake,
+                maximumHeadSize: 2_048,
+                upgraded: { _, _, deflate in
+                    WebSocketHandler(
+                        role: .client,
+                        configuration: .init(),
+                        deflate: deflate,
+                        flusher: flusher,
+                        delegate: self.delegate
+                    )
+                },
+                failed: { self.failures.append($0 as? WebSocketHandshakeError) }
+            )
+            try self.channel.pipeline.syncOperations.addHandler(handler)
+            try self.channel.connect(to: .init(ipAddress: "127.0.0.1", port: 1)).wait()
+        }
+
+        func receive(_ text: String) throws {
+            try self.channel.writeInbound(ByteBuffer(string: text))
+            self.channel.embeddedEventLoop.run()
+        }
+    }
+
+    @Test func bothEndsTogether() throws {
+        let server = try ServerEnd()
+        let client = try ClientEnd()
+        let request = try #require(try client.channel.readOutbound(as: ByteBuffer.self))
+        try server.receive(request.readableBytesView)
+        try client.receive(try server.output())
+        #expect(client.failures.isEmpty)
+        let handler = try client.channel.pipeline.syncOperations.handler(type: WebSocketHandler.self)
+        let text = String(repeating: "compressed ", count: 50)
+        _ = handler.send(.init(text: text))
+        client.channel.embeddedEventLoop.run()
+        let frame = try #require(try client.channel.readOutbound(as: ByteBuffer.self))
+        #expect(frame.readableBytes < 100)
+        try server.receive(frame.readableBytesView)
+        #expect(server.delegate.messages == [.text(text)])
+    }
+
+    @Test(arguments: [
+        ("HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\n\r\nnope", .rejected(status: 401, body: "no")),
+        ("HTTP/1.1 503 X\r\nConnection: close\r\n\r\nbusy", .rejected(status: 503, body: "busy")),
+        ("HTTP/1.1 200 OK\r\n\r\n", .rejected(status: 200, body: "")),
+        ("nonsense\r\n\r\n", .invalidResponse("invalid status line")),
+        ("HTTP/1.1 101 X\r\n\r\n", .invalidResponse("Upgrade is not websocket")),
+    ] as [(String, WebSocketHandshakeError)])
+    func failedAnswer(answer: String, error: WebSocketHandshakeError) throws {
+        let client = try ClientEnd()
+        try client.receive(answer)
+        #expect(client.failures == [error])
+        #expect(!client.channel.isActive)
+    }
+
+    @Test func aBodyThatEndsWithTheConnection() throws {
+        let client = try ClientEnd()
+        try client.receive("HTTP/1.1 403 No\r\nContent-Length: 100\r\n\r\nfor")
+        try client.receive("bidden")
+        #expect(client.failures.isEmpty)
+        client.channel.close(promise: nil)
+        client.channel.embeddedEventLoop.run()
+        #expect(client.failures == [.rejected(status: 403, body: "forbidden")])
+    }
+
+    @Test func theServerLeaves() throws {
+        let client = try ClientEnd()
+        try client.receive("HTTP/1.1 101")
+        client.channel.close(promise: nil)
+        client.channel.embeddedEventLoop.run()
+        #expect(client.failures == [.closed])
+    }
+}
