@@ -91,7 +91,7 @@ def closing_time(connection, started):
 
 
 def unfinished_handshake(options):
-    """With --handshake-timeout 1: who does not finish is cut then, also when bytes keep coming."""
+    """With --handshake-timeout 2: who does not finish is cut then, also when bytes keep coming."""
     bystanders = Bystanders(options.port)
     started = time.monotonic()
     silent, half, dripping = dial(options.port), dial(options.port), dial(options.port)
@@ -104,12 +104,12 @@ def unfinished_handshake(options):
         assert time.monotonic() - started < WAIT, "a handshake that drips in is never cut"
     for connection in (silent, half, dripping):
         seconds = closing_time(connection, started)
-        assert 0.5 < seconds < 10, f"cut after {seconds} s"
+        assert 1 < seconds < 15, f"cut after {seconds} s"
     bystanders.undisturbed()
 
 
 def half_open(options):
-    """With --ping-interval 0.5: a client that vanished does not answer the ping and is cut; the others stay."""
+    """With --ping-interval 2: a client that vanished does not answer the ping and is cut; the others stay."""
     bystanders = Bystanders(options.port)
     gone = RawClient(options.port, "gone")
     started = time.monotonic()
@@ -128,7 +128,7 @@ def half_open(options):
     except (EOFError, ConnectionResetError):
         pass  # Cut, as it must be.
     seconds = time.monotonic() - started
-    assert 1 <= pings <= 2 and seconds < 10, f"{pings} pings in {seconds} s"
+    assert 1 <= pings <= 2 and seconds < 20, f"{pings} pings in {seconds} s"
     bystanders.undisturbed()
     bystanders.witness.command("toPlayer", "1", toPlayerId="gone")
     bystanders.undisturbed()

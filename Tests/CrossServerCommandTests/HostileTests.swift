@@ -45,12 +45,12 @@ extension EndToEnd {
 
         @Test(.timeLimit(.minutes(2)), arguments: ["garbage", "unfinished handshake"])
         func unfinishedHandshake(_ name: String) async throws {
-            try await self.attack("connections: \(name)", serve: ["--handshake-timeout", "1"])
+            try await self.attack("connections: \(name)", serve: ["--handshake-timeout", "2"])
         }
 
         @Test(.timeLimit(.minutes(2)))
         func halfOpen() async throws {
-            try await self.attack("connections: half-open", serve: ["--ping-interval", "0.5"])
+            try await self.attack("connections: half-open", serve: ["--ping-interval", "2"])
         }
 
         @Test(.timeLimit(.minutes(2)), arguments: ["stale close", "crowd"])
