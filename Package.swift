@@ -125,7 +125,18 @@ let package = Package(
         ),
         .testTarget(
             name: "CrossServerClientTests",
-            dependencies: ["CrossServer", "CrossServerClient", "CrossServerTesting"],
+            dependencies: [
+                "CrossServer",
+                "CrossServerClient",
+                "CrossServerTesting",
+                .product(name: "HTTPTypes", package: "swift-http-types"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+                .product(name: "ServiceLifecycleTestKit", package: "swift-service-lifecycle"),
+            ],
             swiftSettings: settings
         ),
         .executableTarget(

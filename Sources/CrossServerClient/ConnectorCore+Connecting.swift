@@ -151,8 +151,7 @@ extension ConnectorCore: WebSocketHandlerDelegate {
     func pauseReading() {
         guard !self.isPaused else { return }
         self.isPaused = true
-        // While the handler is only being added, its channel has not read anything behind the handshake.
-        self.eventLoop.assumeIsolated().execute { if self.isPaused { self.handler?.pauseReading() } }
+        self.handler?.pauseReading()
     }
 
     func resumeReading() {
