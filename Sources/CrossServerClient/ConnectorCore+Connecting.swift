@@ -134,7 +134,14 @@ extension ConnectorCore: WebSocketHandlerDelegate {
         if handler === self.abandoned { self.abandoned = nil }
         guard handler === self.handler else { return }
         var close = close
-        if case .closing = self.state.phase, close.code == .abnormalClosure { close = .byHand }
+        // Whether the server echoed our Close frame, with or without its reason, or went without one.
+        if case .closing = self.state.phase, [.closedByHand, .abnormalClosure].contains(close.code) {
+            close = WebSocketClose(
+                code: .closedByHand,
+                reason: CloseCode.closedByHand.standardReason,
+                wasClean: close.wasClean
+            )
+        }
         self.connectionEnded(close)
     }
 
