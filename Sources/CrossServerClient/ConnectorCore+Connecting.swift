@@ -134,7 +134,14 @@ extension ConnectorCore: WebSocketHandlerDelegate {
         if handler === self.abandoned { self.abandoned = nil }
         guard handler === self.handler else { return }
         var close = close
-        if case .closing = self.state.phase, close.code == .abnormalClosure { close = .byHand }
+        // Whether the server echoed our Close frame, with or without its reason, or went without one.
+        if case .closing = self.state.phase, [.closedByHand, .abnormalClosure].contains(close.code) {
+            close = WebSocketClose(
+                code: .closedByHand,
+                reason: CloseCode.closedByHand.standardReason,
+                wasClean: close.wasClean
+            )
+        }
         self.connectionEnded(close)
     }
 
@@ -186,10 +193,11 @@ extension ConnectorCore {
         self.pingTimer = self.schedule(in: self.pingInterval) { self.ping() }
     }
 
-    private func ping() {
+    func ping() {
+        guard let handler = self.handler, self.state.phase == .open else { return }
         self.schedulePing()
         // While nothing is read, no echo would be.
-        guard let handler = self.handler, !self.isPaused, self.heartbeat.tick(now: self.eventLoop.now) == .send else {
+        guard !self.isPaused, self.heartbeat.tick(now: self.eventLoop.now) == .send else {
             return
         }
         _ = handler.send(EncodedMessage(text: self.heartbeatText))

@@ -51,19 +51,18 @@ import Testing
                 $0.pongTimeout = .milliseconds(100)
                 $0.closeTimeout = .seconds(600)
             }
-            try await withClient(server.url, configuration) { client in
-                client.on(.close) { [weak client] close in if close.code.allowsReconnect { client?.reconnect() } }
-            } _: { client, log in
-                try await log.wait(for: "open")
-                let start = ContinuousClock.now
-                let reply = Task { try await client.emit("get") }
-                let error = await #expect(throws: WebSocketConnectorError.self) { try await reply.value }
-                #expect(error?.code == .connectionClosed)
-                try await log.wait(for: "open", count: 3)
-                #expect(ContinuousClock.now - start < .seconds(20))
-                let expected = ["open", "pong-timeout", "close 4002 pong timeout", "reconnect 1", "open"]
-                #expect(Array(log.all.prefix(5)) == expected)
-            }
+            let client = try WebSocketConnector(url: server.url, configuration: configuration)
+            let log = EventLog(of: client)
+            client.on(.close) { [weak client] close in if close.code.allowsReconnect { client?.reconnect() } }
+            let running = Task { try await client.run() }
+            try await log.wait(for: "open")
+            let error = await #expect(throws: WebSocketConnectorError.self) { try await client.emit("get") }
+            #expect(error?.code == .connectionClosed)
+            try await log.wait(for: "open", count: 3)
+            let expected = ["open", "pong-timeout", "close 4002 pong timeout", "reconnect 1", "open"]
+            #expect(Array(log.all.prefix(5)) == expected)
+            running.cancel()
+            try await running.value
         }
     }
 
