@@ -100,6 +100,7 @@ let package = Package(
                 "CrossServer",
                 "CrossServerClient",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
@@ -121,6 +122,11 @@ let package = Package(
         .testTarget(
             name: "CrossServerTests",
             dependencies: ["CrossServer", "CrossServerTesting"],
+            swiftSettings: settings
+        ),
+        .testTarget(
+            name: "CrossServerCommandTests",
+            dependencies: ["CrossServerClient", "CrossServerCommand"],
             swiftSettings: settings
         ),
         .testTarget(

@@ -193,10 +193,11 @@ extension ConnectorCore {
         self.pingTimer = self.schedule(in: self.pingInterval) { self.ping() }
     }
 
-    private func ping() {
+    func ping() {
+        guard let handler = self.handler, self.state.phase == .open else { return }
         self.schedulePing()
         // While nothing is read, no echo would be.
-        guard let handler = self.handler, !self.isPaused, self.heartbeat.tick(now: self.eventLoop.now) == .send else {
+        guard !self.isPaused, self.heartbeat.tick(now: self.eventLoop.now) == .send else {
             return
         }
         _ = handler.send(EncodedMessage(text: self.heartbeatText))

@@ -110,6 +110,11 @@ public final class WebSocketConnector: Sendable {
         self.onCore { $0.setPingInterval(interval, immediate: immediate) }
     }
 
+    /// Sends a heartbeat now, unless one is under way, and begins the wait for the next one anew.
+    package func sendHeartbeat() {
+        self.onCore { $0.ping() }
+    }
+
     /// Connects again: at once closes an open connection (4001), then waits as after a failure and connects.
     ///
     /// Does nothing while the connector connects or waits to, and after its end. In a handler of `close` call it before

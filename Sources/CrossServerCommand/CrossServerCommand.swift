@@ -9,6 +9,6 @@ struct CrossServerCommand: AsyncParsableCommand {
             Exit codes: 0 when all went well, 1 when it did not, 64 for a wrong option. A command that has more says \
             so in its own help.
             """,
-        subcommands: [Serve.self]
+        subcommands: [Serve.self, Connect.self]
     )
 }
