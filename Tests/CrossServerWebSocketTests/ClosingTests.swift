@@ -86,11 +86,13 @@ import Testing
         #expect(connection.delegate.closes.map(\.wasClean) == [true])
     }
 
-    @Test(arguments: [
-        (FrameBytes.frame(0x3), 1002),
-        (FrameBytes.frame(0x1, [0xFF]), 1007),
-        (FrameBytes.frame(0x2, announced: 2_000_000), 1009),
-    ] as [([UInt8], UInt16)])
+    @Test(
+        arguments: [
+            (FrameBytes.frame(0x3), 1002),
+            (FrameBytes.frame(0x1, [0xFF]), 1007),
+            (FrameBytes.frame(0x2, announced: 2_000_000), 1009),
+        ] as [([UInt8], UInt16)]
+    )
     func violation(bytes: [UInt8], code: UInt16) throws {
         let connection = try TestConnection.added()
         connection.delegate.onMessage = { handler, message in

@@ -124,21 +124,25 @@ import Testing
             + Self.compressed([], opcode: 0, isFinal: false) + Self.compressed([0xC9, 0xC9, 0x07, 0x00], opcode: 0)
         #expect(decode([fragments], Self.settings) == [.ping([1]), .text("Hello")])
         // A message that is not compressed may follow, and an empty one that should not be there does no harm.
-        let others = FrameBytes.text("plain") + Self.compressed([]) + Self.compressed([0xF2, 0x48, 0xCD, 0xC9, 0xC9, 0x07, 0x00])
+        let others =
+            FrameBytes.text("plain") + Self.compressed([])
+            + Self.compressed([0xF2, 0x48, 0xCD, 0xC9, 0xC9, 0x07, 0x00])
         #expect(decode([others], Self.settings) == [.text("plain"), .text(""), .text("Hello")])
     }
 
-    @Test(arguments: [
-        ([0xFF, 0xFF, 0xFF], 1007),
-        ([0x07], 1007),
-        // The size of a stored block does not match its complement.
-        ([0x00, 0x05, 0x00, 0x00, 0x00, 0x48], 1007),
-        // Ends within a block.
-        ([0xF2, 0x48, 0xCD], 1007),
-        ([0x00, 0x05, 0x00, 0xFA, 0xFF, 0x48], 1007),
-        // A stored byte FF as text.
-        ([0x00, 0x01, 0x00, 0xFE, 0xFF, 0xFF, 0x00], 1007),
-    ] as [([UInt8], UInt16)])
+    @Test(
+        arguments: [
+            ([0xFF, 0xFF, 0xFF], 1007),
+            ([0x07], 1007),
+            // The size of a stored block does not match its complement.
+            ([0x00, 0x05, 0x00, 0x00, 0x00, 0x48], 1007),
+            // Ends within a block.
+            ([0xF2, 0x48, 0xCD], 1007),
+            ([0x00, 0x05, 0x00, 0xFA, 0xFF, 0x48], 1007),
+            // A stored byte FF as text.
+            ([0x00, 0x01, 0x00, 0xFE, 0xFF, 0xFF, 0x00], 1007),
+        ] as [([UInt8], UInt16)]
+    )
     func invalidData(payload: [UInt8], code: UInt16) {
         #expect(decode([Self.compressed(payload)], Self.settings) == [.violation(code)])
     }

@@ -3,48 +3,52 @@ import Testing
 @testable import CrossServerWebSocket
 
 @Suite struct ExtensionTests {
-    @Test(arguments: [
-        ("permessage-deflate", "permessage-deflate"),
-        ("permessage-deflate; client_max_window_bits", "permessage-deflate"),
-        (" permessage-deflate ;  client_max_window_bits = 10 ", "permessage-deflate; client_max_window_bits=10"),
-        ("permessage-deflate; server_max_window_bits=9", "permessage-deflate; server_max_window_bits=9"),
-        ("permessage-deflate; server_max_window_bits=\"10\"", "permessage-deflate; server_max_window_bits=10"),
-        (
-            "permessage-deflate; server_no_context_takeover; client_no_context_takeover",
-            "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
-        ),
-        ("permessage-deflate; server_max_window_bits=8", nil),
-        ("permessage-deflate; server_max_window_bits=8, permessage-deflate", "permessage-deflate"),
-        ("permessage-deflate; client_max_window_bits=8", "permessage-deflate; client_max_window_bits=8"),
-        ("permessage-deflate; server_max_window_bits", nil),
-        ("permessage-deflate; server_max_window_bits=7", nil),
-        ("permessage-deflate; server_max_window_bits=16", nil),
-        ("permessage-deflate; server_max_window_bits=09", nil),
-        ("permessage-deflate; server_max_window_bits=+9", nil),
-        ("permessage-deflate; client_max_window_bits=99999999999999999999", nil),
-        ("permessage-deflate; server_no_context_takeover=1", nil),
-        ("permessage-deflate; server_no_context_takeover; server_no_context_takeover", nil),
-        ("permessage-deflate; unknown", nil),
-        ("permessage-deflate; unknown, permessage-deflate; client_max_window_bits", "permessage-deflate"),
-        ("x-webkit-deflate-frame", nil),
-        ("x-other; a=b, permessage-deflate", "permessage-deflate"),
-    ] as [(String, String?)])
+    @Test(
+        arguments: [
+            ("permessage-deflate", "permessage-deflate"),
+            ("permessage-deflate; client_max_window_bits", "permessage-deflate"),
+            (" permessage-deflate ;  client_max_window_bits = 10 ", "permessage-deflate; client_max_window_bits=10"),
+            ("permessage-deflate; server_max_window_bits=9", "permessage-deflate; server_max_window_bits=9"),
+            ("permessage-deflate; server_max_window_bits=\"10\"", "permessage-deflate; server_max_window_bits=10"),
+            (
+                "permessage-deflate; server_no_context_takeover; client_no_context_takeover",
+                "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
+            ),
+            ("permessage-deflate; server_max_window_bits=8", nil),
+            ("permessage-deflate; server_max_window_bits=8, permessage-deflate", "permessage-deflate"),
+            ("permessage-deflate; client_max_window_bits=8", "permessage-deflate; client_max_window_bits=8"),
+            ("permessage-deflate; server_max_window_bits", nil),
+            ("permessage-deflate; server_max_window_bits=7", nil),
+            ("permessage-deflate; server_max_window_bits=16", nil),
+            ("permessage-deflate; server_max_window_bits=09", nil),
+            ("permessage-deflate; server_max_window_bits=+9", nil),
+            ("permessage-deflate; client_max_window_bits=99999999999999999999", nil),
+            ("permessage-deflate; server_no_context_takeover=1", nil),
+            ("permessage-deflate; server_no_context_takeover; server_no_context_takeover", nil),
+            ("permessage-deflate; unknown", nil),
+            ("permessage-deflate; unknown, permessage-deflate; client_max_window_bits", "permessage-deflate"),
+            ("x-webkit-deflate-frame", nil),
+            ("x-other; a=b, permessage-deflate", "permessage-deflate"),
+        ] as [(String, String?)]
+    )
     func serverAnswers(offer: String, answer: String?) throws {
         let offers = try #require(ExtensionOffer.parse([offer]))
         #expect(PerMessageDeflate().accept(offers)?.answer == answer)
     }
 
-    @Test(arguments: [
-        ("permessage-deflate", nil),
-        (
-            "permessage-deflate; client_max_window_bits",
-            "permessage-deflate; server_no_context_takeover; client_no_context_takeover; server_max_window_bits=11; client_max_window_bits=12"
-        ),
-        (
-            "permessage-deflate; client_max_window_bits=10; server_max_window_bits=10",
-            "permessage-deflate; server_no_context_takeover; client_no_context_takeover; server_max_window_bits=10; client_max_window_bits=10"
-        ),
-    ] as [(String, String?)])
+    @Test(
+        arguments: [
+            ("permessage-deflate", nil),
+            (
+                "permessage-deflate; client_max_window_bits",
+                "permessage-deflate; server_no_context_takeover; client_no_context_takeover; server_max_window_bits=11; client_max_window_bits=12"
+            ),
+            (
+                "permessage-deflate; client_max_window_bits=10; server_max_window_bits=10",
+                "permessage-deflate; server_no_context_takeover; client_no_context_takeover; server_max_window_bits=10; client_max_window_bits=10"
+            ),
+        ] as [(String, String?)]
+    )
     func serverWithLimitsOfItsOwn(offer: String, answer: String?) throws {
         var deflate = PerMessageDeflate()
         deflate.serverMaximumWindowBits = 11
@@ -56,7 +60,8 @@ import Testing
     }
 
     @Test(arguments: [
-        "", ",", "a,", ",a", "a;", "a;=1", "a; b=", "a; b=\"", "a; b=\"c", "a; b=\"c d\"", "a; b=\"\"", "a b", "a=1", "a; b=\"\\",
+        "", ",", "a,", ",a", "a;", "a;=1", "a; b=", "a; b=\"", "a; b=\"c", "a; b=\"c d\"", "a; b=\"\"", "a b", "a=1",
+        "a; b=\"\\",
         "a; b=c d", "ä",
     ])
     func wrongSyntax(value: String) {
@@ -74,17 +79,19 @@ import Testing
         )
     }
 
-    @Test(arguments: [
-        ("permessage-deflate", NegotiatedDeflate()),
-        ("permessage-deflate; server_max_window_bits=8", .init(serverWindowBits: 8)),
-        ("permessage-deflate; client_max_window_bits=9", .init(clientWindowBits: 9)),
-        ("permessage-deflate; server_no_context_takeover", .init(serverNoContextTakeover: true)),
-        ("permessage-deflate; client_no_context_takeover", .init(clientNoContextTakeover: true)),
-        ("permessage-deflate; client_max_window_bits", nil),
-        ("permessage-deflate; server_max_window_bits=16", nil),
-        ("permessage-deflate; other", nil),
-        ("other", nil),
-    ] as [(String, NegotiatedDeflate?)])
+    @Test(
+        arguments: [
+            ("permessage-deflate", NegotiatedDeflate()),
+            ("permessage-deflate; server_max_window_bits=8", .init(serverWindowBits: 8)),
+            ("permessage-deflate; client_max_window_bits=9", .init(clientWindowBits: 9)),
+            ("permessage-deflate; server_no_context_takeover", .init(serverNoContextTakeover: true)),
+            ("permessage-deflate; client_no_context_takeover", .init(clientNoContextTakeover: true)),
+            ("permessage-deflate; client_max_window_bits", nil),
+            ("permessage-deflate; server_max_window_bits=16", nil),
+            ("permessage-deflate; other", nil),
+            ("other", nil),
+        ] as [(String, NegotiatedDeflate?)]
+    )
     func clientReadsTheAnswer(answer: String, negotiated: NegotiatedDeflate?) throws {
         let parsed = try #require(ExtensionOffer.parse([answer])?.first)
         #expect(PerMessageDeflate().confirm(parsed) == negotiated)

@@ -49,7 +49,8 @@ import Testing
     }
 
     @Test(arguments: [
-        "GET /", "GET  / HTTP/1.1", " GET / HTTP/1.1", "GET / HTTP/1.1 ", "GET / HTTP/2.0", "GET / http/1.1", "GET /a b HTTP/1.1",
+        "GET /", "GET  / HTTP/1.1", " GET / HTTP/1.1", "GET / HTTP/1.1 ", "GET / HTTP/2.0", "GET / http/1.1",
+        "GET /a b HTTP/1.1",
         "G(T / HTTP/1.1", "GET /é HTTP/1.1", "GET / HTTP/1.11", "/ HTTP/1.1", "GET * HTTP/1.1", "GET a/b HTTP/1.1",
     ])
     func wrongRequestLine(line: String) {
@@ -58,7 +59,10 @@ import Testing
         }
     }
 
-    @Test(arguments: ["HTTP/1.1", "HTTP/1.1 99 x", "HTTP/1.1 1000 x", "HTTP/2 101 x", "HTTP/1.1  101", "HTTP/1.1 +10 x", "HTTP/1.1 600 x"])
+    @Test(arguments: [
+        "HTTP/1.1", "HTTP/1.1 99 x", "HTTP/1.1 1000 x", "HTTP/2 101 x", "HTTP/1.1  101", "HTTP/1.1 +10 x",
+        "HTTP/1.1 600 x",
+    ])
     func wrongStatusLine(line: String) {
         #expect(throws: HTTPHeadError.malformed("invalid status line")) {
             try HTTPHead(firstLine: line, fields: [:]).statusLine()

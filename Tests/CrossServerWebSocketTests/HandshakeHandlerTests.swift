@@ -91,7 +91,10 @@ import Testing
         ("GET / HTTP/1.1\nHost: a\n\n", "400 Bad Request", "Bad Request"),
         (Self.head.replacing("13", with: "8"), "400 Bad Request", "Bad Request"),
         (Self.head.replacing("GET", with: "PUT"), "405 Method Not Allowed", "Method Not Allowed"),
-        (String(repeating: "x", count: 3_000), "431 Request Header Fields Too Large", "Request Header Fields Too Large"),
+        (
+            String(repeating: "x", count: 3_000), "431 Request Header Fields Too Large",
+            "Request Header Fields Too Large"
+        ),
     ])
     func rejected(head: String, status: String, body: String) throws {
         let server = try ServerEnd()
@@ -229,13 +232,15 @@ import Testing
         #expect(server.delegate.messages == [.text(text)])
     }
 
-    @Test(arguments: [
-        ("HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\n\r\nnope", .rejected(status: 401, body: "no")),
-        ("HTTP/1.1 503 X\r\nConnection: close\r\n\r\nbusy", .rejected(status: 503, body: "busy")),
-        ("HTTP/1.1 200 OK\r\n\r\n", .rejected(status: 200, body: "")),
-        ("nonsense\r\n\r\n", .invalidResponse("invalid status line")),
-        ("HTTP/1.1 101 X\r\n\r\n", .invalidResponse("Upgrade is not websocket")),
-    ] as [(String, WebSocketHandshakeError)])
+    @Test(
+        arguments: [
+            ("HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\n\r\nnope", .rejected(status: 401, body: "no")),
+            ("HTTP/1.1 503 X\r\nConnection: close\r\n\r\nbusy", .rejected(status: 503, body: "busy")),
+            ("HTTP/1.1 200 OK\r\n\r\n", .rejected(status: 200, body: "")),
+            ("nonsense\r\n\r\n", .invalidResponse("invalid status line")),
+            ("HTTP/1.1 101 X\r\n\r\n", .invalidResponse("Upgrade is not websocket")),
+        ] as [(String, WebSocketHandshakeError)]
+    )
     func failedAnswer(answer: String, error: WebSocketHandshakeError) throws {
         let client = try ClientEnd()
         try client.receive(answer)

@@ -133,17 +133,19 @@ import Testing
         #expect(handshake.key != Self.client().key)
     }
 
-    @Test(arguments: [
-        .init("status") { $0.status = 200 },
-        .init("upgrade") { $0.headers[.upgrade] = "h2c" },
-        .init("connection") { $0.headers[.connection] = nil },
-        .init("accept") { $0.headers[.secWebSocketAccept] = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" },
-        .init("no accept") { $0.headers[.secWebSocketAccept] = nil },
-        .init("subprotocol") { $0.headers[.secWebSocketProtocol] = "cc" },
-        .init("two subprotocols") { $0.headers[values: .secWebSocketProtocol] = ["aa", "bb"] },
-        .init("extension") { $0.headers[.secWebSocketExtensions] = "x" },
-        .init("compression not offered") { $0.headers[.secWebSocketExtensions] = "permessage-deflate" },
-    ] as [WrongAnswer])
+    @Test(
+        arguments: [
+            .init("status") { $0.status = 200 },
+            .init("upgrade") { $0.headers[.upgrade] = "h2c" },
+            .init("connection") { $0.headers[.connection] = nil },
+            .init("accept") { $0.headers[.secWebSocketAccept] = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" },
+            .init("no accept") { $0.headers[.secWebSocketAccept] = nil },
+            .init("subprotocol") { $0.headers[.secWebSocketProtocol] = "cc" },
+            .init("two subprotocols") { $0.headers[values: .secWebSocketProtocol] = ["aa", "bb"] },
+            .init("extension") { $0.headers[.secWebSocketExtensions] = "x" },
+            .init("compression not offered") { $0.headers[.secWebSocketExtensions] = "permessage-deflate" },
+        ] as [WrongAnswer]
+    )
     func wrongAnswer(wrong: WrongAnswer) throws {
         let handshake = Self.client()
         var response = UpgradeResponse(

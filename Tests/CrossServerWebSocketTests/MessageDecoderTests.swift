@@ -12,62 +12,65 @@ import Testing
         var testDescription: String { self.name }
     }
 
-    static let violations: [Violation] = [
-        .init(name: "RSV1 without compression", bytes: FrameBytes.frame(0x1, reserved: 4)),
-        .init(name: "RSV2", bytes: FrameBytes.frame(0x1, reserved: 2)),
-        .init(name: "RSV3", bytes: FrameBytes.frame(0x2, reserved: 1)),
-        .init(name: "RSV3 on a ping", bytes: FrameBytes.frame(0x9, reserved: 1)),
-        .init(name: "long ping", bytes: FrameBytes.frame(0x9, .init(repeating: 0, count: 126))),
-        .init(name: "long close", bytes: FrameBytes.frame(0x8, .init(repeating: 0, count: 126))),
-        .init(name: "ping with a 64 bit length", bytes: [0x89, 0xFF]),
-        .init(name: "fragmented ping", bytes: FrameBytes.frame(0x9, isFinal: false)),
-        .init(name: "fragmented close", bytes: FrameBytes.frame(0x8, isFinal: false)),
-        .init(name: "unmasked at the server", bytes: FrameBytes.text("a", masked: false)),
-        .init(name: "masked at the client", bytes: FrameBytes.text("a"), role: .client),
-        .init(name: "16 bit length of 125", bytes: [0x81, 0xFE, 0, 125, 0, 0, 0, 0]),
-        .init(name: "64 bit length of 65535", bytes: [0x81, 0xFF, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF]),
-        .init(name: "64 bit length of 0", bytes: [0x81, 0xFF, 0, 0, 0, 0, 0, 0, 0, 0]),
-        .init(name: "highest bit of a 64 bit length", bytes: [0x82, 0xFF, 0x80, 0, 0, 0, 0, 0, 0, 0]),
-        .init(name: "continuation of nothing", bytes: FrameBytes.frame(0x0, [1])),
-        .init(
-            name: "text within a message",
-            bytes: FrameBytes.text("a", isFinal: false) + FrameBytes.text("b")
-        ),
-        .init(
-            name: "binary within a message",
-            bytes: FrameBytes.text("a", isFinal: false) + FrameBytes.frame(0x2, [1], isFinal: false)
-        ),
-        .init(name: "close of one byte", bytes: FrameBytes.frame(0x8, [3])),
-        .init(name: "close reason not UTF-8", bytes: FrameBytes.frame(0x8, [3, 0xE8, 0xFF]), code: 1007),
-        .init(name: "close reason cut", bytes: FrameBytes.frame(0x8, [3, 0xE8, 0xC3]), code: 1007),
-        .init(name: "text not UTF-8", bytes: FrameBytes.frame(0x1, [0x61, 0xFF, 0x61]), code: 1007),
-        .init(name: "text ends within a character", bytes: FrameBytes.frame(0x1, [0xE2, 0x82]), code: 1007),
-        .init(
-            name: "fragmented text ends within a character",
-            bytes: FrameBytes.frame(0x1, [0xE2], isFinal: false) + FrameBytes.frame(0x0, [0x82]),
-            code: 1007
-        ),
-        .init(
-            name: "too big",
-            bytes: FrameBytes.frame(0x2, announced: (1 << 20) + 1),
-            code: 1009
-        ),
-        .init(
-            name: "too big together",
-            bytes: FrameBytes.frame(0x2, [1], isFinal: false) + FrameBytes.frame(0x0, announced: 1 << 20),
-            code: 1009
-        ),
-        .init(
-            name: "largest length",
-            bytes: FrameBytes.frame(0x2, [1], isFinal: false)
-                + [0x80, 0xFF, 0x7F, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 1, 2, 3, 4],
-            code: 1009
-        ),
-    ] + [3, 4, 5, 6, 7, 0xB, 0xC, 0xD, 0xE, 0xF].map {
-        .init(name: "opcode \($0)", bytes: FrameBytes.frame($0))
-    } + [0, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, 65_535].map {
-        .init(name: "close code \($0)", bytes: FrameBytes.close($0))
-    }
+    static let violations: [Violation] =
+        [
+            .init(name: "RSV1 without compression", bytes: FrameBytes.frame(0x1, reserved: 4)),
+            .init(name: "RSV2", bytes: FrameBytes.frame(0x1, reserved: 2)),
+            .init(name: "RSV3", bytes: FrameBytes.frame(0x2, reserved: 1)),
+            .init(name: "RSV3 on a ping", bytes: FrameBytes.frame(0x9, reserved: 1)),
+            .init(name: "long ping", bytes: FrameBytes.frame(0x9, .init(repeating: 0, count: 126))),
+            .init(name: "long close", bytes: FrameBytes.frame(0x8, .init(repeating: 0, count: 126))),
+            .init(name: "ping with a 64 bit length", bytes: [0x89, 0xFF]),
+            .init(name: "fragmented ping", bytes: FrameBytes.frame(0x9, isFinal: false)),
+            .init(name: "fragmented close", bytes: FrameBytes.frame(0x8, isFinal: false)),
+            .init(name: "unmasked at the server", bytes: FrameBytes.text("a", masked: false)),
+            .init(name: "masked at the client", bytes: FrameBytes.text("a"), role: .client),
+            .init(name: "16 bit length of 125", bytes: [0x81, 0xFE, 0, 125, 0, 0, 0, 0]),
+            .init(name: "64 bit length of 65535", bytes: [0x81, 0xFF, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF]),
+            .init(name: "64 bit length of 0", bytes: [0x81, 0xFF, 0, 0, 0, 0, 0, 0, 0, 0]),
+            .init(name: "highest bit of a 64 bit length", bytes: [0x82, 0xFF, 0x80, 0, 0, 0, 0, 0, 0, 0]),
+            .init(name: "continuation of nothing", bytes: FrameBytes.frame(0x0, [1])),
+            .init(
+                name: "text within a message",
+                bytes: FrameBytes.text("a", isFinal: false) + FrameBytes.text("b")
+            ),
+            .init(
+                name: "binary within a message",
+                bytes: FrameBytes.text("a", isFinal: false) + FrameBytes.frame(0x2, [1], isFinal: false)
+            ),
+            .init(name: "close of one byte", bytes: FrameBytes.frame(0x8, [3])),
+            .init(name: "close reason not UTF-8", bytes: FrameBytes.frame(0x8, [3, 0xE8, 0xFF]), code: 1007),
+            .init(name: "close reason cut", bytes: FrameBytes.frame(0x8, [3, 0xE8, 0xC3]), code: 1007),
+            .init(name: "text not UTF-8", bytes: FrameBytes.frame(0x1, [0x61, 0xFF, 0x61]), code: 1007),
+            .init(name: "text ends within a character", bytes: FrameBytes.frame(0x1, [0xE2, 0x82]), code: 1007),
+            .init(
+                name: "fragmented text ends within a character",
+                bytes: FrameBytes.frame(0x1, [0xE2], isFinal: false) + FrameBytes.frame(0x0, [0x82]),
+                code: 1007
+            ),
+            .init(
+                name: "too big",
+                bytes: FrameBytes.frame(0x2, announced: (1 << 20) + 1),
+                code: 1009
+            ),
+            .init(
+                name: "too big together",
+                bytes: FrameBytes.frame(0x2, [1], isFinal: false) + FrameBytes.frame(0x0, announced: 1 << 20),
+                code: 1009
+            ),
+            .init(
+                name: "largest length",
+                bytes: FrameBytes.frame(0x2, [1], isFinal: false)
+                    + [0x80, 0xFF, 0x7F, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 1, 2, 3, 4],
+                code: 1009
+            ),
+        ]
+        + [3, 4, 5, 6, 7, 0xB, 0xC, 0xD, 0xE, 0xF].map {
+            .init(name: "opcode \($0)", bytes: FrameBytes.frame($0))
+        }
+        + [0, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, 65_535].map {
+            .init(name: "close code \($0)", bytes: FrameBytes.close($0))
+        }
 
     @Test(arguments: Self.violations)
     func violationIsFoundBehindGoodFramesAndInAnySplit(violation: Violation) {

@@ -106,7 +106,11 @@ import Testing
     @Test func dropNewest() throws {
         let connection = try Self.limited(.dropNewest)
         // Frames of 3 bytes.
-        #expect("abcde".map { connection.handler.send(Self.message(String($0))) } == [.sent, .sent, .sent, .dropped, .dropped])
+        #expect(
+            "abcde".map { connection.handler.send(Self.message(String($0))) } == [
+                .sent, .sent, .sent, .dropped, .dropped,
+            ]
+        )
         #expect(connection.delegate.dropped == ["d", "e"])
         connection.unblock()
         #expect(try connection.takeOutput() == [.text("a"), .text("b"), .text("c")])
