@@ -217,12 +217,13 @@ private struct Tick: Event {
             let seen = EventLog()
             let configuration = WebSocketConnector.Configuration.quick {
                 $0.maximumQueuedMessages = 4
-                $0.pingInterval = .milliseconds(20)
-                $0.pongTimeout = .milliseconds(100)
+                $0.pingInterval = .milliseconds(50)
+                $0.pongTimeout = .seconds(5)
             }
             try await withClient(server.url, configuration) { client in
                 client.on("a") { payload in
-                    if payload == 0 { try await Task.sleep(for: .milliseconds(500)) }
+                    // Longer than a pong may take, which itself is long enough for a busy machine.
+                    if payload == 0 { try await Task.sleep(for: .seconds(6)) }
                     await Task.yield()
                     seen.add(payload.json)
                 }
