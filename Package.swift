@@ -125,11 +125,6 @@ let package = Package(
             swiftSettings: settings
         ),
         .testTarget(
-            name: "CrossServerCommandTests",
-            dependencies: ["CrossServerClient", "CrossServerCommand"],
-            swiftSettings: settings
-        ),
-        .testTarget(
             name: "CrossServerClientTests",
             dependencies: [
                 "CrossServer",
@@ -159,7 +154,7 @@ let package = Package(
         ),
         .testTarget(
             name: "CrossServerCommandTests",
-            dependencies: ["ConformancePeer", "CrossServerCommand"],
+            dependencies: ["ConformancePeer", "CrossServerClient", "CrossServerCommand"],
             swiftSettings: settings
         ),
     ]

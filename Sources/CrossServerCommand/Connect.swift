@@ -80,7 +80,11 @@ struct Connect: AsyncParsableCommand {
         } catch {
             throw ValidationError(error.message)
         }
-        let session = ConnectSession(client: client, timeout: timeout, isRaw: try environment.flag(self.raw, for: "raw"))
+        let session = ConnectSession(
+            client: client,
+            timeout: timeout,
+            isRaw: try environment.flag(self.raw, for: "raw")
+        )
         let outcome: ConnectSession.Outcome
         if RawTerminal.isPossible {
             let reconnects = try !environment.flag(self.noReconnect, for: "no-reconnect")

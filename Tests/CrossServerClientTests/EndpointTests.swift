@@ -3,18 +3,20 @@ import Testing
 @testable import CrossServerClient
 
 @Suite struct EndpointTests {
-    @Test(arguments: [
-        ("ws://localhost", false, "localhost", 80, "localhost", "/"),
-        ("WS://localhost:9000", false, "localhost", 9000, "localhost:9000", "/"),
-        ("wss://example.org", true, "example.org", 443, "example.org", "/"),
-        ("wss://example.org:443/", true, "example.org", 443, "example.org", "/"),
-        ("ws://example.org:443/a/b", false, "example.org", 443, "example.org:443", "/a/b"),
-        ("ws://h:/a?x=1#part", false, "h", 80, "h", "/a?x=1"),
-        ("ws://h?x=1", false, "h", 80, "h", "/?x=1"),
-        ("ws://h#part", false, "h", 80, "h", "/"),
-        ("ws://[::1]:81/a", false, "::1", 81, "[::1]:81", "/a"),
-        ("ws://127.0.0.1:8081/é b", false, "127.0.0.1", 8081, "127.0.0.1:8081", "/%C3%A9%20b"),
-    ] as [(String, Bool, String, Int, String, String)])
+    @Test(
+        arguments: [
+            ("ws://localhost", false, "localhost", 80, "localhost", "/"),
+            ("WS://localhost:9000", false, "localhost", 9000, "localhost:9000", "/"),
+            ("wss://example.org", true, "example.org", 443, "example.org", "/"),
+            ("wss://example.org:443/", true, "example.org", 443, "example.org", "/"),
+            ("ws://example.org:443/a/b", false, "example.org", 443, "example.org:443", "/a/b"),
+            ("ws://h:/a?x=1#part", false, "h", 80, "h", "/a?x=1"),
+            ("ws://h?x=1", false, "h", 80, "h", "/?x=1"),
+            ("ws://h#part", false, "h", 80, "h", "/"),
+            ("ws://[::1]:81/a", false, "::1", 81, "[::1]:81", "/a"),
+            ("ws://127.0.0.1:8081/é b", false, "127.0.0.1", 8081, "127.0.0.1:8081", "/%C3%A9%20b"),
+        ] as [(String, Bool, String, Int, String, String)]
+    )
     func splits(
         url: String,
         isSecure: Bool,
@@ -42,12 +44,14 @@ import Testing
         #expect(error?.message.isEmpty == false)
     }
 
-    @Test(arguments: [
-        ("ws://h", ["id": "7", "name": "Sam é&", "arr": "1,2"], "/?id=7&name=Sam+%C3%A9%26&arr=1%2C2"),
-        ("ws://h/a?x=1", ["y": "*-._~'()"], "/a?x=1&y=*-._%7E%27%28%29"),
-        ("ws://h/a", [:], "/a"),
-        ("ws://h", ["a": "1", "a": "2", "": ""], "/?a=1&a=2&="),
-    ] as [(String, QueryParameters, String)])
+    @Test(
+        arguments: [
+            ("ws://h", ["id": "7", "name": "Sam é&", "arr": "1,2"], "/?id=7&name=Sam+%C3%A9%26&arr=1%2C2"),
+            ("ws://h/a?x=1", ["y": "*-._~'()"], "/a?x=1&y=*-._%7E%27%28%29"),
+            ("ws://h/a", [:], "/a"),
+            ("ws://h", ["a": "1", "a": "2", "": ""], "/?a=1&a=2&="),
+        ] as [(String, QueryParameters, String)]
+    )
     func addsParameters(url: String, parameters: QueryParameters, target: String) throws {
         #expect(try Endpoint(url: url, parameters: parameters).target == target)
     }

@@ -30,7 +30,11 @@ import Testing
 
     @Test func growsFromTheFirstAttemptWithoutFastOnes() {
         let policy = ReconnectPolicy(fastThreshold: 0, fastInterval: .seconds(1), maximumInterval: .seconds(5))
-        #expect((1...4).map { policy.delay(attempt: $0, random: 1) } == [.seconds(2), .seconds(4), .seconds(5), .seconds(5)])
+        #expect(
+            (1...4).map { policy.delay(attempt: $0, random: 1) } == [
+                .seconds(2), .seconds(4), .seconds(5), .seconds(5),
+            ]
+        )
     }
 
     @Test func aFastIntervalBeyondTheMaximumIsCut() {

@@ -4,12 +4,14 @@ import Testing
 @testable import CrossServerCommand
 
 @Suite struct ConnectLineTests {
-    @Test(arguments: [
-        ("", .empty), ("   ", .empty), ("say", .request(event: "say", .absent)),
-        ("  say  {\"msg\": \"a b\"}  ", .request(event: "say", ["msg": "a b"])),
-        ("say 7", .request(event: "say", 7)), ("/help", .help), ("/history", .history), ("/ping", .ping),
-        ("/quit", .quit), ("/send say", .send(event: "say", .absent)), ("/send /x [1]", .send(event: "/x", [1])),
-    ] as [(String, ConnectLine)])
+    @Test(
+        arguments: [
+            ("", .empty), ("   ", .empty), ("say", .request(event: "say", .absent)),
+            ("  say  {\"msg\": \"a b\"}  ", .request(event: "say", ["msg": "a b"])),
+            ("say 7", .request(event: "say", 7)), ("/help", .help), ("/history", .history), ("/ping", .ping),
+            ("/quit", .quit), ("/send say", .send(event: "say", .absent)), ("/send /x [1]", .send(event: "/x", [1])),
+        ] as [(String, ConnectLine)]
+    )
     func lines(line: String, means: ConnectLine) throws {
         let parsed = try ConnectLine(line)
         switch (parsed, means) {
@@ -27,7 +29,8 @@ import Testing
     }
 
     @Test(arguments: [
-        ("say {msg: 1}", 5), ("say {\"é日\": x}", 11), ("say {\"a\":1", 10), ("/nothing", 0), ("/send", nil), ("say 1 2", 6),
+        ("say {msg: 1}", 5), ("say {\"é日\": x}", 11), ("say {\"a\":1", 10), ("/nothing", 0), ("/send", nil),
+        ("say 1 2", 6),
     ])
     func problems(line: String, position: Int?) {
         let problem = #expect(throws: ConnectLine.Problem.self) { try ConnectLine(line) }

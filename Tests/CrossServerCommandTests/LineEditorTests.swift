@@ -3,19 +3,24 @@ import Testing
 @testable import CrossServerCommand
 
 @Suite struct KeyParserTests {
-    @Test(arguments: [
-        ("a", [.text("a")]), ("é日🙂", [.text("é日🙂")]), ("\r", [.enter]), ("\n", [.enter]),
-        ("\u{7F}\u{8}", [.backspace, .backspace]), ("\u{1}\u{5}\u{15}", [.control("a"), .control("e"), .control("u")]),
-        ("\u{1B}[A\u{1B}[B\u{1B}OC\u{1B}OD", [.up, .down, .right, .left]),
-        ("\u{1B}[H\u{1B}[F\u{1B}[1~\u{1B}[4~\u{1B}[3~", [.home, .end, .home, .end, .delete]),
-        ("\u{1B}[200~x\u{1B}xy", [.text("x"), .text("y")]),
-    ] as [(String, [Key])])
+    @Test(
+        arguments: [
+            ("a", [.text("a")]), ("é日🙂", [.text("é日🙂")]), ("\r", [.enter]), ("\n", [.enter]),
+            ("\u{7F}\u{8}", [.backspace, .backspace]),
+            ("\u{1}\u{5}\u{15}", [.control("a"), .control("e"), .control("u")]),
+            ("\u{1B}[A\u{1B}[B\u{1B}OC\u{1B}OD", [.up, .down, .right, .left]),
+            ("\u{1B}[H\u{1B}[F\u{1B}[1~\u{1B}[4~\u{1B}[3~", [.home, .end, .home, .end, .delete]),
+            ("\u{1B}[200~x\u{1B}xy", [.text("x"), .text("y")]),
+        ] as [(String, [Key])]
+    )
     func keys(bytes: String, keys: [Key]) {
         var parser = KeyParser()
         var parsed: [Key] = []
         for byte in bytes.utf8 { parsed += parser.parse([byte]) }
         let joined = parsed.reduce(into: [Key]()) { keys, key in
-            if case .text(let text) = key, case .text(let before)? = keys.last, bytes.utf8.count > 6, !bytes.hasPrefix("\u{1B}") {
+            if case .text(let text) = key, case .text(let before)? = keys.last, bytes.utf8.count > 6,
+                !bytes.hasPrefix("\u{1B}")
+            {
                 keys[keys.count - 1] = .text(before + text)
             } else {
                 keys.append(key)
@@ -43,16 +48,20 @@ import Testing
         return editor
     }
 
-    @Test(arguments: [
-        ([.text("abc")], "abc", ""), ([.text("abc"), .left], "ab", "c"), ([.text("abc"), .home, .text("x")], "x", "abc"),
-        ([.text("abc"), .backspace], "ab", ""), ([.backspace], "", ""), ([.text("abc"), .home, .delete], "", "bc"),
-        ([.text("aé日🙂"), .backspace, .backspace], "aé", ""), ([.text("abc"), .left, .left, .end], "abc", ""),
-        ([.text("abc"), .left, .control("u")], "", "c"), ([.text("abc"), .left, .control("k")], "ab", ""),
-        ([.text("say hello  "), .control("w")], "say ", ""), ([.text("abc"), .control("a"), .right], "a", "bc"),
-        ([.text("abc"), .control("c")], "", ""), ([.text("abc"), .home, .control("d")], "", "bc"),
-        ([.text("e"), .text("\u{301}"), .text("x")], "e\u{301}x", ""), ([.text("e\u{301}"), .left, .right], "e\u{301}", ""),
-        ([.left, .right, .up, .down, .delete], "", ""), ([.control("z"), .text("a")], "a", ""),
-    ] as [([Key], String, String)])
+    @Test(
+        arguments: [
+            ([.text("abc")], "abc", ""), ([.text("abc"), .left], "ab", "c"),
+            ([.text("abc"), .home, .text("x")], "x", "abc"),
+            ([.text("abc"), .backspace], "ab", ""), ([.backspace], "", ""), ([.text("abc"), .home, .delete], "", "bc"),
+            ([.text("aé日🙂"), .backspace, .backspace], "aé", ""), ([.text("abc"), .left, .left, .end], "abc", ""),
+            ([.text("abc"), .left, .control("u")], "", "c"), ([.text("abc"), .left, .control("k")], "ab", ""),
+            ([.text("say hello  "), .control("w")], "say ", ""), ([.text("abc"), .control("a"), .right], "a", "bc"),
+            ([.text("abc"), .control("c")], "", ""), ([.text("abc"), .home, .control("d")], "", "bc"),
+            ([.text("e"), .text("\u{301}"), .text("x")], "e\u{301}x", ""),
+            ([.text("e\u{301}"), .left, .right], "e\u{301}", ""),
+            ([.left, .right, .up, .down, .delete], "", ""), ([.control("z"), .text("a")], "a", ""),
+        ] as [([Key], String, String)]
+    )
     func edits(keys: [Key], before: String, after: String) {
         let editor = Self.editor(keys)
         #expect(String(editor.before) == before)

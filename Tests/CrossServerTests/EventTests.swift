@@ -56,7 +56,9 @@ private struct Note: Event {
         } run: { server in
             let client = try await server.connect()
             for number in 0..<10 {
-                client.send(#"{"event":"\#(number % 2 == 0 ? "slow" : "quick")","payload":\#(number),"callbackId":"c"}"#)
+                client.send(
+                    #"{"event":"\#(number % 2 == 0 ? "slow" : "quick")","payload":\#(number),"callbackId":"c"}"#
+                )
             }
             for number in 0..<10 {
                 #expect(try await client.nextText() == #"{"payload":\#(number),"callbackId":"c"}"#)
@@ -137,11 +139,18 @@ private struct Note: Event {
             }
         } run: { server in
             let client = try await server.connect()
-            for (off, expected) in [("", ["a", "b", "once", "c"]), ("tag", ["a", "c"]), ("handle", ["a"]), ("all", [])] {
+            for (off, expected) in [
+                ("", ["a", "b", "once", "c"]), ("tag", ["a", "c"]), ("handle", ["a"]), ("all", []),
+            ] {
                 if !off.isEmpty { _ = try await client.request("off", Payload(off)) }
                 client.emit("e")
                 _ = try await client.request("flush")
-                #expect(heard.withLock { list in defer { list = [] }; return list } == expected)
+                #expect(
+                    heard.withLock { list in
+                        defer { list = [] }
+                        return list
+                    } == expected
+                )
             }
         }
     }

@@ -21,7 +21,9 @@ import Testing
     }
 
     @Test func largeMessagesCloseWith1009AndDisturbNobody() async throws {
-        try await self.withEcho { $0.limits.maximumMessageSize = 1_000 } _: { server in
+        try await self.withEcho {
+            $0.limits.maximumMessageSize = 1_000
+        } _: { server in
             let client = try await server.connect()
             let other = try await server.connect()
             #expect(try await client.request("echo", Payload(String(repeating: "x", count: 900))).json.count == 902)
@@ -45,7 +47,9 @@ import Testing
     }
 
     @Test func connectionsAreBounded() async throws {
-        try await self.withEcho { $0.limits.maximumConnections = 2 } _: { server in
+        try await self.withEcho {
+            $0.limits.maximumConnections = 2
+        } _: { server in
             let clients = [try await server.connect(), try await server.connect()]
             let error = await #expect(throws: WebSocketHandshakeError.self) { try await server.connect() }
             guard case .rejected(status: 503, _)? = error else {
@@ -60,7 +64,9 @@ import Testing
     }
 
     @Test func connectionsPerAddressAreBounded() async throws {
-        try await self.withEcho { $0.limits.maximumConnectionsPerAddress = 1 } _: { server in
+        try await self.withEcho {
+            $0.limits.maximumConnectionsPerAddress = 1
+        } _: { server in
             let first = try await server.connect()
             let error = await #expect(throws: WebSocketHandshakeError.self) { try await server.connect() }
             guard case .rejected(status: 429, _)? = error else {
@@ -101,7 +107,9 @@ import Testing
     }
 
     @Test func aSlowClientIsClosedAndOthersDoNotNotice() async throws {
-        try await self.withEcho { $0.limits.closeTimeout = .milliseconds(200) } _: { server in
+        try await self.withEcho {
+            $0.limits.closeTimeout = .milliseconds(200)
+        } _: { server in
             let slow = try await server.connect()
             let other = try await server.connect()
             slow.setReading(false)
@@ -142,7 +150,9 @@ import Testing
             }
             for message in slow.waitingMessages {
                 let envelope = try Envelope(scanning: message.payload)
-                if envelope.event == "n", let number = envelope.payload.array?.first { numbers.append(Int(number.json) ?? -1) }
+                if envelope.event == "n", let number = envelope.payload.array?.first {
+                    numbers.append(Int(number.json) ?? -1)
+                }
             }
             #expect(numbers == numbers.sorted())
             #expect(numbers.count < 1_000)
@@ -152,7 +162,9 @@ import Testing
     }
 
     @Test func longEventNamesAreInvalid() async throws {
-        try await self.withEcho { $0.limits.maximumNameLength = 10 } _: { server in
+        try await self.withEcho {
+            $0.limits.maximumNameLength = 10
+        } _: { server in
             let client = try await server.connect()
             client.emit(String(repeating: "e", count: 11), 1)
             #expect(try await client.request("echo", 1) == 1)
@@ -161,7 +173,8 @@ import Testing
     }
 
     @Test func invalidMessagesKeepTheConnection() async throws {
-        try await self.withEcho { _ in } _: { server in
+        try await self.withEcho { _ in
+        } _: { server in
             let client = try await server.connect()
             for text in ["null", "[]", "\"x\"", "{}", "{\"event\":1}", "no", String(repeating: "[", count: 100_000)] {
                 client.send(text)
@@ -210,10 +223,12 @@ import Testing
         }
     }
 
-    @Test(arguments: [
-        { $0.limits.maximumMessageSize = 0 }, { $0.pingInterval = .zero }, { $0.path = "chat" },
-        { $0.limits.rate = .init(messagesPerSecond: -1) },
-    ] as [@Sendable (inout WebSocketCrossServerAdapter.Configuration) -> Void])
+    @Test(
+        arguments: [
+            { $0.limits.maximumMessageSize = 0 }, { $0.pingInterval = .zero }, { $0.path = "chat" },
+            { $0.limits.rate = .init(messagesPerSecond: -1) },
+        ] as [@Sendable (inout WebSocketCrossServerAdapter.Configuration) -> Void]
+    )
     func senselessOptionsAreRefused(
         change: @Sendable (inout WebSocketCrossServerAdapter.Configuration) -> Void
     ) async throws {

@@ -63,7 +63,8 @@ import Testing
         try await self.withClients(["1", "2"]) { server, _ in
             let adapter = server.adapter
             for (room, namespace, id) in [
-                ("a1", "chat", "1"), ("a2", "chat", "1"), ("b", "chat", "1"), ("a1", "chat", "2"), ("x", "chat:vip", "2"),
+                ("a1", "chat", "1"), ("a2", "chat", "1"), ("b", "chat", "1"), ("a1", "chat", "2"),
+                ("x", "chat:vip", "2"),
             ] {
                 try adapter.joinRoom(room, in: namespace, id)
             }

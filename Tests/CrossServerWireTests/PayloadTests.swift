@@ -5,7 +5,10 @@ import Testing
 @Suite struct PayloadTests {
     @Test func literals() {
         #expect((["msg": "hi", "members": 3] as Payload).json == #"{"msg":"hi","members":3}"#)
-        #expect((["a": .null, "b": .absent, "c": [1, 2.5, true, .absent]] as Payload).json == #"{"a":null,"c":[1,2.5,true,null]}"#)
+        #expect(
+            (["a": .null, "b": .absent, "c": [1, 2.5, true, .absent]] as Payload).json
+                == #"{"a":null,"c":[1,2.5,true,null]}"#
+        )
         #expect(Payload(Double.infinity).json == "null")
         #expect(([:] as Payload).json == "{}")
         #expect(([] as Payload).json == "[]")

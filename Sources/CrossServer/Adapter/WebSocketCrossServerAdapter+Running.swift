@@ -1,10 +1,10 @@
-public import NIOCore
-public import ServiceLifecycle
 import CrossServerWebSocket
 import CrossServerWire
 import Logging
+public import NIOCore
 import NIOPosix
 import NIOSSL
+public import ServiceLifecycle
 import Synchronization
 
 extension WebSocketCrossServerAdapter: Service {

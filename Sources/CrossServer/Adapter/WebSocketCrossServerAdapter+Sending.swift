@@ -132,5 +132,8 @@ extension WebSocketCrossServerAdapter {
 }
 
 extension CrossServerError {
-    static let overloaded = CrossServerError(.overloaded, "too many messages wait for an event loop; send less or later")
+    static let overloaded = CrossServerError(
+        .overloaded,
+        "too many messages wait for an event loop; send less or later"
+    )
 }

@@ -1,8 +1,8 @@
 public import CrossServerWebSocket
-public import NIOCore
-public import NIOHTTP1
 import HTTPTypes
 import Logging
+public import NIOCore
+public import NIOHTTP1
 import NIOSSL
 
 // Connections of the server's own port

@@ -1,8 +1,8 @@
+import CrossServerWebSocket
+import CrossServerWire
 public import Logging
 public import NIOCore
 public import NIOPosix
-import CrossServerWebSocket
-import CrossServerWire
 import NIOSSL
 import Synchronization
 

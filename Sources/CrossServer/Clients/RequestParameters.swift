@@ -25,22 +25,7 @@ public struct RequestParameters: Sendable, Hashable {
     public var keys: Set<String> { Set(self.values.keys) }
 
     private static func decoded(_ bytes: Substring.UTF8View) -> String {
-        var result: [UInt8] = []
-        var index = bytes.startIndex
-        while index < bytes.endIndex {
-            let byte = bytes[index]
-            index = bytes.index(after: index)
-            let digits = bytes[index...].prefix(2)
-            if byte == UInt8(ascii: "%"), digits.count == 2, digits.allSatisfy({ Character(Unicode.Scalar($0)).isHexDigit }),
-                let value = UInt8(String(Substring(digits)), radix: 16)
-            {
-                result.append(value)
-                index = digits.endIndex
-            } else {
-                result.append(byte == UInt8(ascii: "+") ? UInt8(ascii: " ") : byte)
-            }
-        }
-        return String(decoding: result, as: UTF8.self)
+        String(decoding: UpgradeRequest.percentDecoded(bytes, plusIsSpace: true), as: UTF8.self)
     }
 }
 

@@ -1,6 +1,6 @@
 public import CrossServerWebSocket
-public import NIOCore
 import CrossServerWire
+public import NIOCore
 
 /// An event of the server itself. No client can raise one: names that clients send are looked up elsewhere.
 public struct SystemEvent<Arguments>: Sendable {

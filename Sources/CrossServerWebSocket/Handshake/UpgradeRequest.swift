@@ -38,7 +38,8 @@ public struct UpgradeRequest: Sendable {
         HTTPTokens.list(self.headers[values: .secWebSocketProtocol]) ?? []
     }
 
-    private static func percentDecoded(_ bytes: Substring.UTF8View) -> [UInt8] {
+    /// - Parameter plusIsSpace: as in a query of `application/x-www-form-urlencoded`.
+    package static func percentDecoded(_ bytes: Substring.UTF8View, plusIsSpace: Bool = false) -> [UInt8] {
         var decoded: [UInt8] = []
         decoded.reserveCapacity(bytes.count)
         var index = bytes.startIndex
@@ -50,7 +51,7 @@ public struct UpgradeRequest: Sendable {
                 decoded.append(value)
                 index = digits.endIndex
             } else {
-                decoded.append(byte)
+                decoded.append(plusIsSpace && byte == UInt8(ascii: "+") ? UInt8(ascii: " ") : byte)
             }
         }
         return decoded
