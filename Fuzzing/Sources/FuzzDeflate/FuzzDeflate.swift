@@ -1,4 +1,3 @@
-import CrossServerWebSocket
 import FuzzSupport
 import NIOCore
 

@@ -1,8 +1,7 @@
-public import CrossServerWebSocket
 import CrossServerWire
 import NIOCore
 
-@testable import CrossServerWebSocket
+@testable public import CrossServerWebSocket
 
 /// What a decoder said.
 public enum Outcome: Equatable {
