@@ -10,6 +10,8 @@ struct EchoServer: AsyncParsableCommand {
     func run() async throws {
         var configuration = WebSocketCrossServerAdapter.Configuration()
         configuration.heartbeat = nil
+        // Longer than any case: the cases expect nothing that they did not ask for.
+        configuration.pingInterval = .seconds(3_600)
         configuration.compression = PerMessageDeflate()
         configuration.compression?.minimumSize = 0
         configuration.limits.maximumMessageSize = ConformancePeer.maximumMessageSize

@@ -82,7 +82,8 @@ extension EndToEnd {
         @Test(
             .timeLimit(.minutes(1)),
             arguments: [
-                (["--help"], ["serve"]),
+                (["--help"], ["serve", "connect"]),
+                (["connect", "--help"], ["URL", "--log-level"]),
                 (["serve", "--help"], ["--host", "--port", "--name", "--heartbeat", "--compression", "--log-level"]),
             ]
         )
