@@ -69,11 +69,13 @@ struct Connect: AsyncParsableCommand {
         let logger = try self.logging.bootstrap(environment)
         let timeout = Duration.seconds(try environment.value(self.timeout, for: "timeout")?.rawValue ?? 5)
         let configuration = try self.connectorConfiguration(environment, timeout: timeout)
+        let url = try environment.value(self.url, for: "url") ?? "ws://127.0.0.1:9000"
+        let parameters = try self.parameters(environment)
         let client: WebSocketConnector
         do throws(WebSocketConnectorError) {
             client = try WebSocketConnector(
-                url: try environment.value(self.url, for: "url") ?? "ws://127.0.0.1:9000",
-                parameters: try self.parameters(environment),
+                url: url,
+                parameters: parameters,
                 configuration: configuration,
                 logger: logger
             )
