@@ -2,6 +2,7 @@ import ArgumentParser
 import CrossServerClient
 import Foundation
 import NIOCore
+import NIOPosix
 import Synchronization
 
 /// One run of `connect`: a client and what is said about it.
@@ -30,6 +31,12 @@ struct ConnectSession: Sendable {
         switch error {
         case let error as WebSocketConnectorError: error.message
         case let error as RequestFailure: error.description
+        case let error as NIOConnectionError:
+            if let failure = error.connectionErrors.last {
+                "\(error.host):\(error.port): \((failure.error as? IOError).map { Self.words($0.errnoCode) } ?? "\(failure.error)")"
+            } else {
+                "the name \(error.host) cannot be resolved"
+            }
         case let error as WebSocketHandshakeError:
             switch error {
             case .rejected(let status, let body):
@@ -39,6 +46,10 @@ struct ConnectSession: Sendable {
             }
         default: "\(error)"
         }
+    }
+
+    private static func words(_ code: CInt) -> String {
+        String(cString: strerror(code))
     }
 
     static func complain(_ message: String) {
