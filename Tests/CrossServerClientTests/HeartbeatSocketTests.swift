@@ -48,7 +48,7 @@ import Testing
         try await withScriptedServer(.init(isFrozen: true)) { server in
             let configuration = WebSocketConnector.Configuration.quick {
                 $0.pingInterval = .milliseconds(20)
-                $0.pongTimeout = .milliseconds(100)
+                $0.pongTimeout = .seconds(3)
                 $0.closeTimeout = .seconds(600)
             }
             let client = try WebSocketConnector(url: server.url, configuration: configuration)

@@ -49,18 +49,24 @@ final class ScriptedServer: Sendable {
                 channel.eventLoop.makeCompletedFuture {
                     shared.channels.withLock { $0.append(channel) }
                     if case .silent = script.handshake { return }
+                    var made: ScriptedConnection?
                     let handler = ServerHandshakeHandler(
-                        decide: { request, _ in
+                        decide: { request, channel in
                             if case .reject(let rejection) = script.handshake { return .reject(rejection) }
                             do throws(UpgradeRejection) {
-                                return .accept(try ServerHandshake.accept(request))
+                                let acceptance = try ServerHandshake.accept(request)
+                                // Known before the client can be open.
+                                let connection = ScriptedConnection(channel: channel, request: request, script)
+                                shared.connections.withLock { $0.append(connection) }
+                                made = connection
+                                return .accept(acceptance)
                             } catch {
                                 return .reject(error)
                             }
                         },
                         upgraded: { context, request, _ in
-                            let connection = ScriptedConnection(channel: context.channel, request: request, script)
-                            shared.connections.withLock { $0.append(connection) }
+                            let connection =
+                                made ?? ScriptedConnection(channel: context.channel, request: request, script)
                             return connection.makeHandler(context.eventLoop)
                         },
                         failed: { _ in }
