@@ -8,6 +8,7 @@ import NIOSSL
 struct Connect: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Talk to a server by hand or in a script.",
+        usage: "crossserver connect [URL] [options]",
         discussion: """
             On a terminal: type an event and its payload, as in 'say {"msg":"hi"}', to send a request and see the \
             reply; what the server sends by itself is shown as it comes. /help lists the commands. The connection is \

@@ -109,7 +109,8 @@ import Testing
 
     @Test(arguments: [
         ("abc", 0, 10, "abc", 3), ("abcdefghij", 0, 5, "ghij", 4), ("abcdefghij", 10, 5, "abcde", 0),
-        ("日本語", 0, 10, "日本語", 6), ("日本語", 0, 5, "本語", 4), ("日本語", 3, 3, "日", 0), ("日本語", 1, 4, "本語", 2), ("日本語", 1, 3, "本", 2),
+        ("日本語", 0, 10, "日本語", 6), ("日本語", 0, 5, "本語", 4), ("日本語", 3, 3, "日", 0), ("日本語", 1, 4, "本語", 2),
+        ("日本語", 1, 3, "本", 2),
     ])
     func showsThePartAroundTheCursor(text: String, left: Int, columns: Int, visible: String, cursor: Int) {
         let editor = Self.editor([.text(text)] + Array(repeating: .left, count: left))
