@@ -87,7 +87,7 @@ extension WebSocketCrossServerAdapter: Service {
             // An idle connection keeps its receive buffer: a small one to begin with, larger for those who send much.
             .childChannelOption(
                 .recvAllocator,
-                value: AdaptiveRecvByteBufferAllocator(minimum: 512, initial: 1_024, maximum: 65_536)
+                value: AdaptiveRecvByteBufferAllocator(minimum: 512, initial: 512, maximum: 65_536)
             )
             // What the kernel does not take is kept by the handler, where it is bounded and can be dropped.
             .childChannelOption(.writeBufferWaterMark, value: .init(low: 16_384, high: 65_536))

@@ -78,7 +78,7 @@ extension WebSocketCrossServerAdapter {
         admission: ConnectionTable.Admission
     ) -> WebSocketHandler {
         let socket = ClientSocket(
-            request: request,
+            request: request.withoutHandshakeFields(),
             subprotocol: acceptance.subprotocol,
             loop: loop,
             admission: admission
@@ -254,5 +254,18 @@ private struct AdapterUpgrader: HTTPServerProtocolUpgrader, Sendable {
         case .reject(let rejection): channel.eventLoop.makeFailedFuture(rejection)
         case .pending(let decision): decision.flatMapThrowing { try $0.get() }
         }
+    }
+}
+
+extension UpgradeRequest {
+    private static let handshakeFields: Set<HTTPField.Name> = [
+        .connection, .upgrade, .secWebSocketKey, .secWebSocketVersion, .secWebSocketExtensions,
+    ]
+
+    /// What has done its duty in the handshake is not kept for as long as the connection lasts.
+    fileprivate func withoutHandshakeFields() -> UpgradeRequest {
+        var request = self
+        request.headers = self.headers.filter { !Self.handshakeFields.contains($0.name) }
+        return request
     }
 }

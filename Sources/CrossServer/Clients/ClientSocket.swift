@@ -5,7 +5,7 @@ import Synchronization
 
 /// A client's connection on its server. May be used from any thread.
 public final class ClientSocket: Sendable {
-    /// What the client asked for when it connected.
+    /// What the client asked for when it connected, without the header fields of the handshake itself.
     public let request: UpgradeRequest
     /// The subprotocol that was agreed on, if any.
     public let subprotocol: String?
