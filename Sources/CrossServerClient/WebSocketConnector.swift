@@ -163,6 +163,8 @@ extension WebSocketConnector: Service {
             self.queue.discardMessages()
             self.onCore { $0.cancel() }
         }
+        // They run no more, and usually hold the connector.
+        self.listenerTable.withLock { $0 = ClientListeners() }
     }
 }
 

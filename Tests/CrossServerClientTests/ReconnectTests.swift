@@ -233,6 +233,20 @@ import Testing
     }
 
     @Test(.timeLimit(.minutes(1)))
+    func letsGoOfListenersThatHoldIt() async throws {
+        weak var released: WebSocketConnector?
+        try await withScriptedServer { server in
+            let client = try WebSocketConnector(url: server.url, configuration: .quick())
+            released = client
+            client.on(.close) { _ in client.reconnect() }
+            client.on("a") { _ in client.manualClose() }
+            client.once(.open) { client.manualClose() }
+            try await client.run()
+        }
+        try await eventually { released == nil }
+    }
+
+    @Test(.timeLimit(.minutes(1)))
     func aFrozenServerDoesNotHoldIt() async throws {
         try await withScriptedServer(.init(isFrozen: true)) { server in
             let client = try WebSocketConnector(
