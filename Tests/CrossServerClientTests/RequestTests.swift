@@ -147,8 +147,8 @@ private func answering(_ reply: String) -> ScriptedServer.Script {
                 }
                 #expect(ContinuousClock.now - start >= .milliseconds(50))
                 #expect(error?.code == .callbackTimeout)
-                let texts = server.connections[0].texts
-                let id = try #require(Payload(json: texts[0])["callbackId"]?.string)
+                try await eventually { server.connections[0].texts.count == 1 }
+                let id = try #require(Payload(json: server.connections[0].texts[0])["callbackId"]?.string)
                 #expect(error?.description == "Is callback timeout: \(id)")
                 server.connections[0].send(#"{"payload":1,"callbackId":"\#(id)"}"#)
                 server.connections[0].send(#"{"event":"after"}"#)

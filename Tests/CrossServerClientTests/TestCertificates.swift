@@ -1,5 +1,6 @@
 import Foundation
 import NIOSSL
+import Testing
 
 /// A certificate authority and a server's certificate, made by `openssl` for one test.
 struct TestCertificates {
@@ -26,7 +27,7 @@ struct TestCertificates {
             in: directory
         )
         let path = { (file: String) in directory.appending(path: file).path }
-        self.authority = try NIOSSLCertificate(file: path("ca.crt"), format: .pem)
+        self.authority = try #require(NIOSSLCertificate.fromPEMFile(path("ca.crt")).first)
         self.server = .makeServerConfiguration(
             certificateChain: try NIOSSLCertificate.fromPEMFile(path("s.crt")).map { .certificate($0) },
             privateKey: .privateKey(try NIOSSLPrivateKey(file: path("s.key"), format: .pem))
