@@ -26,7 +26,10 @@ struct TestCertificates {
             in: directory
         )
         let path = { (file: String) in directory.appending(path: file).path }
-        self.authority = try NIOSSLCertificate(file: path("ca.crt"), format: .pem)
+        guard let authority = try NIOSSLCertificate.fromPEMFile(path("ca.crt")).first else {
+            throw Failure(arguments: ["ca.crt is empty"])
+        }
+        self.authority = authority
         self.server = .makeServerConfiguration(
             certificateChain: try NIOSSLCertificate.fromPEMFile(path("s.crt")).map { .certificate($0) },
             privateKey: .privateKey(try NIOSSLPrivateKey(file: path("s.key"), format: .pem))
