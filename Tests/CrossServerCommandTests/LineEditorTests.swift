@@ -11,7 +11,8 @@ import Testing
             ("\u{1B}[A\u{1B}[B\u{1B}OC\u{1B}OD", [.up, .down, .right, .left]),
             ("\u{1B}[H\u{1B}[F\u{1B}[1~\u{1B}[4~\u{1B}[3~", [.home, .end, .home, .end, .delete]),
             ("\u{1B}[200~x\u{1B}xy", [.text("xy")]),
-    ] as [(String, [Key])])
+        ] as [(String, [Key])]
+    )
     func keys(bytes: String, keys: [Key]) {
         var parser = KeyParser()
         #expect(parser.parse(bytes.utf8) == keys)
