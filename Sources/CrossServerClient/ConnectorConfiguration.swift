@@ -41,6 +41,7 @@ extension WebSocketConnector {
         /// Bytes of messages that wait for the handlers. Beyond: as above. 4 MiB.
         public var maximumQueuedBytes = 4 << 20
         /// For `wss://`: trust roots, a client certificate and so on. The system's roots and full verification when nil.
+        /// The certificate must name the URL's host, or the address that the connection went to.
         public var tls: TLSConfiguration?
         /// Offers permessage-deflate (RFC 7692). Not offered by default.
         public var compression: PerMessageDeflate?

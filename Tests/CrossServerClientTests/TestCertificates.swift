@@ -1,6 +1,5 @@
 import Foundation
 import NIOSSL
-import Testing
 
 /// A certificate authority and a server's certificate, made by `openssl` for one test.
 struct TestCertificates {
@@ -27,7 +26,10 @@ struct TestCertificates {
             in: directory
         )
         let path = { (file: String) in directory.appending(path: file).path }
-        self.authority = try #require(NIOSSLCertificate.fromPEMFile(path("ca.crt")).first)
+        guard let authority = try NIOSSLCertificate.fromPEMFile(path("ca.crt")).first else {
+            throw Failure(arguments: ["ca.crt is empty"])
+        }
+        self.authority = authority
         self.server = .makeServerConfiguration(
             certificateChain: try NIOSSLCertificate.fromPEMFile(path("s.crt")).map { .certificate($0) },
             privateKey: .privateKey(try NIOSSLPrivateKey(file: path("s.key"), format: .pem))

@@ -82,7 +82,7 @@ import Testing
             #expect([0, 1].contains(output.status))
             let program = try ExternalProgram(
                 Tools.program("sh"),
-                ["-c", #"sleep 30 | "$@""#, "sh", Tools.crossserver.path, "connect", server.url]
+                ["-c", #"sleep 5 | "$@""#, "sh", Tools.crossserver.path, "connect", server.url]
             )
             try await program.wait(.seconds(20), for: "the error") { !program.standardError.isEmpty }
             #expect(program.standardError == "Error: the server closed the connection: 4011 Auth failure\n")
