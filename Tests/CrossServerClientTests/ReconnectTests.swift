@@ -107,7 +107,7 @@ import Testing
             client.on(.error) { error in seen.add("\(error)") }
             try await client.run()
             #expect(seen.all.count == 1)
-            #expect(seen.all[0].contains("401"))
+            #expect(seen.all.first?.contains("401") == true)
         }
     }
 
