@@ -150,6 +150,7 @@ extension ConnectorCore: WebSocketHandlerDelegate {
         self.gaugeTimer?.cancel()
         self.gaugeTimer = nil
         let action = self.state.connectionEnded(withError: self.hasFailed, random: Self.random)
+        self.publishStatus()
         self.stopUsingConnection()
         self.raise(.close(close))
         self.perform(action)

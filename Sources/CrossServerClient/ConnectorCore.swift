@@ -101,6 +101,8 @@ final class ConnectorCore {
     static var random: Double { Double.random(in: 0...1) }
 
     func perform(_ action: ConnectorState.Action?) {
+        // Before anybody hears of what the state's change leads to.
+        self.publishStatus()
         switch action {
         case .connect:
             self.connect()
@@ -123,12 +125,10 @@ final class ConnectorCore {
         case nil:
             break
         }
-        self.publishStatus()
     }
 
     /// The connection is open no more: nothing can be sent, and no reply will come.
     func stopUsingConnection() {
-        self.publishStatus()
         self.stopHeartbeat()
         for waiter in self.pending.removeAll() { waiter.finish(.failure(WebSocketConnectorError.connectionClosed)) }
     }

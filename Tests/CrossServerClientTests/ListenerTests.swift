@@ -245,21 +245,24 @@ private struct Tick: Event {
         })
         try await withScriptedServer(script) { server in
             let seen = EventLog()
-            try await withClient(server.url, .quick { $0.pingInterval = .milliseconds(10) }) { client in
+            let (gate, opening) = AsyncStream.makeStream(of: Void.self)
+            try await withClient(server.url) { client in
                 client.on("a") { [weak client] _ in
                     let reply = try await client?.emit("get")
                     seen.add(reply?.json ?? "")
-                    try await Task.sleep(for: .milliseconds(200))
+                    for await _ in gate {}
                     seen.add("end")
                 }
-                client.on(.pong) { _ in seen.add("pong") }
             } _: { client, log in
+                defer { opening.finish() }
                 try await log.wait(for: "open")
                 server.connections[0].send(#"{"event":"a"}"#)
                 try await seen.wait(for: #""done""#)
                 server.connections[0].close(.goingAway, "bye")
                 try await eventually { !client.isOpen }
-                #expect(seen.count("end") == 0)
+                try await eventually { server.connections[0].close?.wasClean == true }
+                #expect(log.all == ["open"])
+                opening.finish()
                 try await log.wait(for: "close 1001 bye")
                 #expect(seen.count("end") == 1)
             }
