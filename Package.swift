@@ -1,12 +1,15 @@
 // swift-tools-version: 6.1
 import PackageDescription
 
-let settings: [SwiftSetting] = [
+var settings: [SwiftSetting] = [
     .swiftLanguageMode(.v6),
     .enableUpcomingFeature("ExistentialAny"),
     .enableUpcomingFeature("MemberImportVisibility"),
     .enableUpcomingFeature("InternalImportsByDefault"),
 ]
+
+// Scripts/sanitize sets it: see PthreadMutex.
+if Context.environment["CROSSSERVER_PTHREAD_LOCKS"] != nil { settings.append(.define("PTHREAD_LOCKS")) }
 
 let package = Package(
     name: "cross-server",
