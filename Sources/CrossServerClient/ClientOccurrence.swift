@@ -5,8 +5,10 @@ import NIOCore
 /// Something that happened and that listeners may want to know.
 enum ClientOccurrence: Sendable {
     case open
-    case close(WebSocketClose)
-    case error(any Error)
+    /// With the number of the connection that has ended.
+    case close(WebSocketClose, connection: UInt64)
+    /// With the number of the last connection that was open.
+    case error(any Error, connection: UInt64)
     /// A message; with an event if it holds one.
     case message(WebSocketMessage, event: String?, payload: Payload)
     case ping
@@ -30,4 +32,10 @@ enum ClientOccurrence: Sendable {
     var isMessage: Bool {
         if case .message = self { true } else { false }
     }
+}
+
+/// What the listener that is running hears of.
+enum HandledConnection {
+    /// The connection that has ended, while listeners of `close` and `error` run.
+    @TaskLocal static var number: UInt64?
 }

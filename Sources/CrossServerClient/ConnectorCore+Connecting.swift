@@ -74,6 +74,7 @@ extension ConnectorCore {
         self.attemptTimer = nil
         self.attemptChannel = nil
         self.handler = handler
+        self.connection += 1
         self.hasFailed = false
         self.isPaused = false
         self.gauge.setWaiting(0)
@@ -91,7 +92,7 @@ extension ConnectorCore {
             "could not connect",
             metadata: ["host": "\(self.endpoint.hostHeader)", "error": "\(error)"]
         )
-        self.raise(.error(error))
+        self.raise(.error(error, connection: self.connection))
         self.perform(self.state.attemptFailed(random: Self.random))
     }
 
@@ -125,7 +126,7 @@ extension ConnectorCore: WebSocketHandlerDelegate {
     func webSocket(_ handler: WebSocketHandler, failed error: any Error) {
         guard handler === self.handler else { return }
         self.hasFailed = true
-        self.raise(.error(error))
+        self.raise(.error(error, connection: self.connection))
     }
 
     func webSocket(_ handler: WebSocketHandler, dropped message: EncodedMessage) {}
@@ -152,7 +153,7 @@ extension ConnectorCore: WebSocketHandlerDelegate {
         let action = self.state.connectionEnded(withError: self.hasFailed, random: Self.random)
         self.publishStatus()
         self.stopUsingConnection()
-        self.raise(.close(close))
+        self.raise(.close(close, connection: self.connection))
         self.perform(action)
     }
 

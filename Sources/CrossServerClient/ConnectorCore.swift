@@ -23,6 +23,8 @@ final class ConnectorCore {
     var waitTimer: Scheduled<Void>?
 
     var handler: WebSocketHandler?
+    /// Counts the connections that were open.
+    var connection: UInt64 = 0
     /// Whether the connection has failed, and not just ended.
     var hasFailed = false
     /// A connection that was given up for a missing echo, while it waits for the server's answer to our Close frame.
@@ -84,7 +86,9 @@ final class ConnectorCore {
         self.perform(self.state.start())
     }
 
-    func reconnect(resetAttempts: Bool) {
+    /// - Parameter ended: the connection whose end is the reason; nil for whatever is open now.
+    func reconnect(resetAttempts: Bool, after ended: UInt64?) {
+        if let ended, ended < self.connection, self.state.phase == .open { return }
         self.perform(self.state.reconnect(resetAttempts: resetAttempts, random: Self.random))
     }
 
@@ -115,7 +119,7 @@ final class ConnectorCore {
             self.handler?.close(code: .closedByHand, reason: CloseCode.closedByHand.standardReason)
         case .abandon:
             self.endAttempt()
-            self.raise(.close(.byHand))
+            self.raise(.close(.byHand, connection: self.connection))
             self.finish()
         case .repeatLimit(let limit):
             self.raise(.repeatLimit(limit))

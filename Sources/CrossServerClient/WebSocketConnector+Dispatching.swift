@@ -14,8 +14,10 @@ extension WebSocketConnector {
     private func dispatch(_ occurrence: ClientOccurrence) async {
         switch occurrence {
         case .open: await self.run(\.open, (), name: "open")
-        case .close(let close): await self.run(\.close, close, name: "close")
-        case .error(let error): await self.run(\.error, error, name: "error")
+        case .close(let close, let connection):
+            await HandledConnection.$number.withValue(connection) { await self.run(\.close, close, name: "close") }
+        case .error(let error, let connection):
+            await HandledConnection.$number.withValue(connection) { await self.run(\.error, error, name: "error") }
         case .ping: await self.run(\.ping, (), name: "ping")
         case .pong(let roundTrip): await self.run(\.pong, roundTrip, name: "pong")
         case .pongTimeout: await self.run(\.pongTimeout, (), name: "pong-timeout")

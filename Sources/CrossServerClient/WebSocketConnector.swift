@@ -117,13 +117,14 @@ public final class WebSocketConnector: Sendable {
 
     /// Connects again: at once closes an open connection (4001), then waits as after a failure and connects.
     ///
-    /// Does nothing while the connector connects or waits to, and after its end. In a handler of `close` call it before
-    /// anything is awaited.
+    /// Does nothing while the connector connects or waits to, and after its end. In a handler of `close` or `error` it
+    /// is about the connection that has ended: it does nothing when there is a new one already.
     ///
     /// - Parameter resetAttempts: counts attempts from the beginning; a wait under way is replaced by that of the first
     ///   attempt.
     public func reconnect(resetAttempts: Bool = false) {
-        self.onCore { $0.reconnect(resetAttempts: resetAttempts) }
+        let ended = HandledConnection.number
+        self.onCore { $0.reconnect(resetAttempts: resetAttempts, after: ended) }
     }
 
     /// Closes the connection with 4001 `client manual close`, for good: ``run()`` returns when the listeners of `close`

@@ -36,7 +36,7 @@ import Testing
             try await withClient(server.url, configuration) { _, log in
                 try await log.wait(for: "close 4002 pong timeout")
                 #expect(log.all == ["open", "pong-timeout", "close 4002 pong timeout"])
-                #expect(server.connections[0].texts == [#"{"type":"hb"}"#])
+                try await eventually { server.connections[0].texts == [#"{"type":"hb"}"#] }
                 try await eventually { server.connections[0].close?.code == .pongTimeout }
                 #expect(server.connections[0].close?.reason == "pong timeout")
             }

@@ -55,6 +55,32 @@ import Testing
     }
 
     @Test(.timeLimit(.minutes(1)))
+    func aLateHandlerOfACloseDoesNotEndTheNextConnection() async throws {
+        try await withScriptedServer { server in
+            let seen = EventLog()
+            try await withClient(server.url) { client in
+                client.on(.close) { [weak client] _ in
+                    try await eventually { client?.isOpen ?? true }
+                    client?.reconnect()
+                    seen.add("late")
+                }
+            } _: { client, log in
+                try await log.wait(for: "open")
+                server.connections[0].reset()
+                try await seen.wait(for: "late")
+                try await log.wait(for: "open", count: 2)
+                try client.send("still the second")
+                try await eventually { server.connections.last?.texts.count == 1 }
+                #expect(server.connections.count == 2)
+                // Outside of the handler it is about the connection that is open.
+                client.off(.close)
+                client.reconnect()
+                try await log.wait(for: "open", count: 3)
+            }
+        }
+    }
+
+    @Test(.timeLimit(.minutes(1)))
     func aResetReconnectsByItself() async throws {
         try await withScriptedServer { server in
             try await withClient(server.url) { _, log in
