@@ -27,7 +27,7 @@ extension WebSocketCrossServerAdapter: Service {
 
     /// Serves until the task is cancelled or a graceful shutdown begins, then stops: it accepts no more, closes its
     /// clients with 1001 at the pace of ``Shutdown/clientsPerSecond``, waits for their handlers, and cuts at
-    /// ``Shutdown/deadline`` what is left. A cancelled task does not wait.
+    /// ``Shutdown/deadline`` what is left. A cancelled task does not wait. At the end the listeners are let go.
     ///
     /// - Throws: ``CrossServerError`` with `cannotListen`, `invalidConfiguration` or `alreadyRun`.
     public func run() async throws {
@@ -109,6 +109,8 @@ extension WebSocketCrossServerAdapter: Service {
         }
         await self.closeClients(within: isHurried ? .zero : self.configuration.shutdown.deadline)
         await self.raise(\.serverClose, (), name: "ws-server-close")
+        // Listeners usually hold the adapter, which would keep both for ever.
+        self.changeListeners { $0 = Listeners() }
         self.lifecycle.withLock { $0.phase = .stopped }
         self.logger.info("stopped")
     }
