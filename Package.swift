@@ -16,7 +16,9 @@ let package = Package(
     platforms: [.macOS(.v15), .iOS(.v18)],
     products: [
         .library(name: "CrossServer", targets: ["CrossServer"]),
+        .library(name: "CrossServerBus", targets: ["CrossServerBus"]),
         .library(name: "CrossServerClient", targets: ["CrossServerClient"]),
+        .library(name: "CrossServerRedis", targets: ["CrossServerRedis"]),
         .library(name: "CrossServerTesting", targets: ["CrossServerTesting"]),
         .library(name: "CrossServerWebSocket", targets: ["CrossServerWebSocket"]),
         .library(name: "CrossServerWire", targets: ["CrossServerWire"]),
@@ -54,8 +56,41 @@ let package = Package(
             swiftSettings: settings
         ),
         .target(
+            name: "CrossServerRESP",
+            dependencies: [
+                .product(name: "NIOCore", package: "swift-nio")
+            ],
+            swiftSettings: settings
+        ),
+        .target(
+            name: "CrossServerBus",
+            dependencies: [
+                "CrossServerWire",
+                .product(name: "DequeModule", package: "swift-collections"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+            ],
+            swiftSettings: settings
+        ),
+        .target(
+            name: "CrossServerRedis",
+            dependencies: [
+                "CrossServerBus",
+                "CrossServerRESP",
+                "CrossServerWire",
+                .product(name: "DequeModule", package: "swift-collections"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ],
+            swiftSettings: settings
+        ),
+        .target(
             name: "CrossServer",
             dependencies: [
+                "CrossServerBus",
                 "CrossServerWebSocket",
                 "CrossServerWire",
                 .product(name: "DequeModule", package: "swift-collections"),
@@ -101,7 +136,9 @@ let package = Package(
             name: "CrossServerCommand",
             dependencies: [
                 "CrossServer",
+                "CrossServerBus",
                 "CrossServerClient",
+                "CrossServerRedis",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "Logging", package: "swift-log"),
@@ -114,6 +151,18 @@ let package = Package(
             swiftSettings: settings
         ),
         .testTarget(name: "CrossServerWireTests", dependencies: ["CrossServerWire"], swiftSettings: settings),
+        .testTarget(name: "CrossServerRESPTests", dependencies: ["CrossServerRESP"], swiftSettings: settings),
+        .testTarget(name: "CrossServerBusTests", dependencies: ["CrossServerBus"], swiftSettings: settings),
+        .testTarget(
+            name: "CrossServerRedisTests",
+            dependencies: [
+                "CrossServer",
+                "CrossServerRedis",
+                .product(name: "NIOEmbedded", package: "swift-nio"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
+            ],
+            swiftSettings: settings
+        ),
         .testTarget(
             name: "CrossServerWebSocketTests",
             dependencies: [

@@ -1,0 +1,126 @@
+public import NIOCore
+
+/// Publish/subscribe between the nodes of a cluster, over one or several links.
+///
+/// A link is one way between nodes, for example one Redis node. A bus subscribes on every link and publishes each
+/// message on one of them. Its messages are bytes; what they mean is the business of the node that uses it.
+///
+/// Every method may be called from any thread.
+public protocol Bus: Sendable {
+    /// Connects, and keeps the links connected until the task is cancelled; then closes them and returns.
+    ///
+    /// A bus runs once. Links that cannot be reached are tried again for ever and reported to the receiver: that is no
+    /// error.
+    ///
+    /// - Throws: ``BusError`` with `invalidConfiguration` or `alreadyRun`.
+    func run(_ receiver: any BusReceiver) async throws
+
+    /// Publishes a message on one usable link.
+    ///
+    /// - Parameter completion: called exactly once, on any thread, with what came of it; not called when the method
+    ///   throws. Without one a failure is only counted and logged.
+    /// - Throws: ``BusError`` with `notConnected`, `tooManyBytesInFlight` or `messageTooLarge`: nothing was sent.
+    func publish(
+        _ message: ByteBuffer,
+        to channel: String,
+        completion: (@Sendable (Result<Publication, BusError>) -> Void)?
+    ) throws(BusError)
+
+    /// Wants the messages of the channels from now on. Returns at once: subscribing goes on by itself, also after a
+    /// link was lost and came back. A channel that is wanted already stays so.
+    func subscribe(to channels: [String])
+
+    /// Wants them no more.
+    func unsubscribe(from channels: [String])
+
+    /// Waits until the channels are subscribed on every link that is usable.
+    ///
+    /// - Throws: ``BusError`` with `notConnected` when no link is usable within the timeout, `subscriptionFailed` when
+    ///   a link refuses; `CancellationError`.
+    func subscribed(to channels: [String], within timeout: Duration) async throws
+
+    /// The links as they are now.
+    var links: [BusLinkStatus] { get }
+}
+
+/// What uses a bus. Its methods are called on the bus's event loops and must not block.
+public protocol BusReceiver: Sendable {
+    /// A message of a wanted channel. Messages of one link come in the order in which the link carried them.
+    func received(_ message: ByteBuffer, on channel: String, over link: BusLink)
+
+    /// A link became usable or unusable, in one direction.
+    func linkChanged(_ status: BusLinkStatus)
+}
+
+/// Names one link of a bus. Numbers are never used again in the life of a bus.
+public struct BusLink: Sendable, Hashable {
+    public let number: Int
+
+    public init(number: Int) {
+        self.number = number
+    }
+}
+
+/// How a link is.
+public struct BusLinkStatus: Sendable, Hashable {
+    public var link: BusLink
+    /// For people: an address without secrets.
+    public var name: String
+    /// Whether messages can be published on the link.
+    public var canPublish: Bool
+    /// Whether messages are heard over the link: every wanted channel is subscribed.
+    public var canReceive: Bool
+
+    public init(link: BusLink, name: String, canPublish: Bool, canReceive: Bool) {
+        self.link = link
+        self.name = name
+        self.canPublish = canPublish
+        self.canReceive = canReceive
+    }
+}
+
+/// A message that was published.
+public struct Publication: Sendable, Hashable {
+    /// The link that took it.
+    public var link: BusLink
+    /// How many subscribers the link gave it to.
+    public var receivers: Int
+
+    public init(link: BusLink, receivers: Int) {
+        self.link = link
+        self.receivers = receivers
+    }
+}
+
+/// What a bus could not do.
+public struct BusError: Error, Sendable, Hashable, CustomStringConvertible {
+    public struct Code: Sendable, Hashable, CustomStringConvertible {
+        public let description: String
+
+        /// No link is usable.
+        public static let notConnected = Code(description: "notConnected")
+        /// More bytes wait to be published than the configuration allows.
+        public static let tooManyBytesInFlight = Code(description: "tooManyBytesInFlight")
+        /// The message is longer than the configuration allows.
+        public static let messageTooLarge = Code(description: "messageTooLarge")
+        /// The link was lost, or did not answer in time, after the message was sent: it may have been carried or not.
+        public static let outcomeUnknown = Code(description: "outcomeUnknown")
+        /// The link refused the message.
+        public static let refused = Code(description: "refused")
+        /// A link refused a subscription.
+        public static let subscriptionFailed = Code(description: "subscriptionFailed")
+        public static let invalidConfiguration = Code(description: "invalidConfiguration")
+        /// A bus runs once.
+        public static let alreadyRun = Code(description: "alreadyRun")
+    }
+
+    public let code: Code
+    public let message: String
+
+    public init(_ code: Code, _ message: String) {
+        self.code = code
+        self.message = message
+    }
+
+    public var description: String { "\(self.code): \(self.message)" }
+}
