@@ -26,6 +26,7 @@ struct JSONScanner {
     var isAtEnd: Bool { self.position == self.bytes.count }
 
     /// The next byte that is no white space, without taking it.
+    @inline(__always)
     mutating func peek() -> UInt8? {
         while self.position < self.bytes.count {
             let byte = self.bytes[self.position]
@@ -35,10 +36,12 @@ struct JSONScanner {
         return nil
     }
 
+    @inline(__always)
     mutating func take() {
         self.position &+= 1
     }
 
+    @inline(__always)
     mutating func expect(_ byte: UInt8) throws(JSONError) {
         guard self.peek() == byte else { throw self.unexpected() }
         self.take()
@@ -200,6 +203,7 @@ struct JSONScanner {
         }
     }
 
+    @inline(__always)
     private var current: UInt8? {
         self.position < self.bytes.count ? self.bytes[self.position] : nil
     }

@@ -37,6 +37,76 @@ import Testing
         #expect(try connection.takeOutput() == (0..<50).map { .text("message \($0)") })
     }
 
+    @Test func messagesForOnePeerKeepTheirPlaceAmongOthers() throws {
+        let connection = try TestConnection.added()
+        let long = String(repeating: "x", count: 300)
+        let large = String(repeating: "y", count: 10_000)
+        #expect(connection.sendAlone("a") == .sent)
+        #expect(connection.sendAlone(long) == .sent)
+        #expect(connection.handler.waitingBytes == 3 + 304)
+        _ = connection.handler.send(Self.message("b"))
+        #expect(connection.sendAlone("c") == .sent)
+        #expect(connection.sendAlone(large) == .sent)
+        #expect(connection.sendAlone("d") == .sent)
+        connection.turn()
+        #expect(try connection.takeOutput() == ["a", long, "b", "c", large, "d"].map { .text($0) })
+        #expect(connection.socket.flushCount == 1)
+        #expect(connection.handler.waitingBytes == 0)
+    }
+
+    @Test func peersThatShareAFlusherGetTheirOwn() throws {
+        let first = try TestConnection.added()
+        let second = try TestConnection(flusher: first.flusher)
+        try second.addHandler()
+        for number in 0..<3 {
+            #expect(first.sendAlone("first \(number)") == .sent)
+            #expect(second.sendAlone("second \(number)") == .sent)
+        }
+        first.turn()
+        second.turn()
+        #expect(try first.takeOutput() == (0..<3).map { .text("first \($0)") })
+        #expect(try second.takeOutput() == (0..<3).map { .text("second \($0)") })
+        #expect(first.socket.flushCount == 1)
+    }
+
+    @Test func framesOfAPeerThatGoesAreForgotten() throws {
+        let first = try TestConnection.added()
+        let second = try TestConnection(flusher: first.flusher)
+        try second.addHandler()
+        #expect(first.sendAlone("lost") == .sent)
+        first.handler.terminate()
+        #expect(first.sendAlone("refused") == .closing)
+        #expect(second.sendAlone("kept") == .sent)
+        first.turn()
+        second.turn()
+        #expect(try first.takeOutput().isEmpty)
+        #expect(try second.takeOutput() == [.text("kept")])
+    }
+
+    @Test func messagesForOnePeerAreBoundedToo() throws {
+        let connection = try TestConnection.added {
+            $0.outbound = .init(maximumWaitingBytes: 100, policy: .dropNewest)
+        }
+        connection.block()
+        let results = (0..<50).map { connection.sendAlone("message \($0)") }
+        #expect(results.filter { $0 == .sent }.count < 12)
+        #expect(connection.delegate.dropped.count == results.filter { $0 == .dropped }.count)
+        #expect(connection.handler.waitingBytes <= 100)
+        connection.unblock()
+        let sent = zip(0..., results).filter { $0.1 == .sent }.map { $0.0 }
+        #expect(try connection.takeOutput() == sent.map { .text("message \($0)") })
+    }
+
+    @Test func aCloseComesBehindMessagesForOnePeer() throws {
+        let connection = try TestConnection.added()
+        #expect(connection.sendAlone("last") == .sent)
+        connection.handler.close(code: .normalClosure)
+        connection.turn()
+        let output = try connection.takeOutput()
+        #expect(output.first == .text("last"))
+        #expect(output.count == 2)
+    }
+
     @Test func largeMessagesAreNotCopied() throws {
         let connection = try TestConnection.added()
         let large = Self.message(String(repeating: "x", count: 10_000))

@@ -87,13 +87,14 @@ final class TestConnection {
         role: WebSocketRole = .server,
         deflate: NegotiatedDeflate? = nil,
         deflateConfiguration: PerMessageDeflate = .init(),
+        flusher: WebSocketFlusher? = nil,
         configure: (inout WebSocketConfiguration) -> Void = { _ in }
     ) throws {
         var configuration = WebSocketConfiguration()
         configure(&configuration)
         self.role = role
         self.deflate = deflate
-        self.flusher = WebSocketFlusher(eventLoop: self.channel.eventLoop)
+        self.flusher = flusher ?? WebSocketFlusher(eventLoop: self.channel.eventLoop)
         self.handler = WebSocketHandler(
             role: role,
             configuration: configuration,
@@ -120,6 +121,11 @@ final class TestConnection {
         )
         try connection.addHandler()
         return connection
+    }
+
+    /// Sends a message that is for this peer alone.
+    func sendAlone(_ text: String) -> SendResult {
+        self.handler.send(.text, payloadSize: text.utf8.count) { $0.writeString(text) }
     }
 
     func addHandler() throws {

@@ -105,17 +105,18 @@ extension ClientConnection {
         if message.kind == .binary, String(validating: message.payload.readableBytesView, as: UTF8.self) == nil {
             return self.invalid(message, "binary data that is not UTF-8")
         }
-        let envelope: Envelope
         do throws(EnvelopeError) {
-            envelope = try Envelope(scanning: message.payload)
+            self.dispatch(try Envelope(scanning: message.payload), of: message)
         } catch {
             self.invalid(message, "\(error)")
-            return
         }
+    }
+
+    private func dispatch(_ envelope: consuming Envelope, of message: WebSocketMessage) {
         let limit = self.adapter.configuration.limits.maximumNameLength
         guard let event = envelope.event, event.utf8.count <= limit else {
-            self.invalid(message, envelope.event == nil ? "no event" : "the event's name is longer than \(limit) bytes")
-            return
+            let problem = envelope.event == nil ? "no event" : "the event's name is longer than \(limit) bytes"
+            return self.invalid(message, problem)
         }
         let (list, hasMessageListeners) = self.adapter.listeners {
             ($0.client[event] ?? ListenerList(), !$0.system.message.isEmpty)

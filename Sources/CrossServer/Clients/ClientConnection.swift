@@ -52,6 +52,11 @@ final class ClientConnection {
         if case .sent = handler.send(message) { LoopCounters.increment(self.socket.loop.counters.messagesSent) }
     }
 
+    func reply(payloadSize: Int, writing: (inout ByteBuffer) -> Void) {
+        guard case .sent = self.handler?.send(.text, payloadSize: payloadSize, writing: writing) else { return }
+        LoopCounters.increment(self.socket.loop.counters.messagesSent)
+    }
+
     func setPaused(_ isPaused: Bool) {
         guard self.isPaused != isPaused else { return }
         self.isPaused = isPaused

@@ -31,11 +31,9 @@ public struct Reply: Sendable {
     }
 
     private func send(_ payload: Payload, error: Payload?) {
-        let size = payload.buffer.readableBytes + CallbackID.maximumLength + (error?.buffer.readableBytes ?? 0)
-        self.socket.post(
-            EncodedMessage(kind: .text, payloadCapacity: size + 48) { buffer in
-                buffer.writeReply(payload, to: self.callbackId, error: error)
-            }
-        )
+        let size = ByteBuffer.replySize(payload, to: self.callbackId, error: error)
+        self.socket.loop.reply(self.socket, payloadSize: size) { buffer in
+            buffer.writeReply(payload, to: self.callbackId, error: error)
+        }
     }
 }

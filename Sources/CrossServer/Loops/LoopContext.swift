@@ -72,6 +72,19 @@ final class LoopContext: Sendable {
         return true
     }
 
+    /// Sends a text message that is for one connection alone: as ``post(_:to:)``, but on the loop without an allocation.
+    ///
+    /// - Parameter payloadSize: what `writing` appends, in bytes.
+    func reply(_ socket: ClientSocket, payloadSize: Int, writing: (inout ByteBuffer) -> Void) {
+        guard self.eventLoop.inEventLoop else {
+            let message = EncodedMessage(kind: .text, payloadCapacity: payloadSize, writing: writing)
+            _ = self.enqueue(.delivery(Delivery(target: .socket(socket), message: message)))
+            return
+        }
+        self.deliverMail()
+        socket.connection?.reply(payloadSize: payloadSize, writing: writing)
+    }
+
     private func enqueue(_ mail: Mail) -> Bool {
         let result: (isTaken: Bool, isFirst: Bool) = self.mailbox.withLock { mailbox in
             if case .delivery = mail {

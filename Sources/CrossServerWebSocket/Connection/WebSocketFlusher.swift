@@ -11,9 +11,14 @@ public final class WebSocketFlusher {
     var inputScratch = ByteBuffer()
     var batchScratch = ByteBuffer()
     var deflateScratch = ByteBuffer()
+    /// Frames for the peer of one handler, which its channel has not got yet.
+    private var frames = ByteBuffer()
+    private var framesOwner: WebSocketHandler?
 
     /// Larger scratch buffers are given back.
     private static let maximumScratch = 1 << 18
+    /// Frames are collected up to this size.
+    static let maximumBatchSize = 16_384
 
     public init(eventLoop: any EventLoop) {
         self.eventLoop = eventLoop
@@ -27,6 +32,32 @@ public final class WebSocketFlusher {
         self.eventLoop.assumeIsolated().execute {
             self.flush()
         }
+    }
+
+    /// Appends to the frames of a handler. Those of another one are written to its channel first, and so are its own
+    /// when they have grown large.
+    ///
+    /// - Parameter room: bytes that will be appended.
+    func withFrames(of handler: WebSocketHandler, room: Int, _ body: (inout ByteBuffer) -> Void) {
+        if self.framesOwner !== handler || self.frames.readableBytes + room > Self.maximumBatchSize {
+            self.framesOwner?.writeFrames()
+            self.framesOwner = handler
+            // The channel may still hold what was written: then this takes new memory and copies nothing.
+            self.frames.clear(minimumCapacity: room)
+        }
+        body(&self.frames)
+    }
+
+    /// Bytes that wait here for the handler's peer.
+    func frameBytes(of handler: WebSocketHandler) -> Int {
+        self.framesOwner === handler ? self.frames.readableBytes : 0
+    }
+
+    /// - Returns: nil when there are none.
+    func takeFrames(of handler: WebSocketHandler) -> ByteBuffer? {
+        guard self.framesOwner === handler else { return nil }
+        self.framesOwner = nil
+        return self.frames
     }
 
     func keepInputScratch(_ scratch: ByteBuffer) {

@@ -16,6 +16,7 @@ extension WebSocketHandler {
     public func terminate() {
         self.closing.cut()
         self.queue.removeAll()
+        _ = self.flusher.takeFrames(of: self)
         self.waitingClose = nil
         self.context?.close(promise: nil)
     }
@@ -44,6 +45,7 @@ extension WebSocketHandler {
         self.deadline?.cancel()
         self.deadline = nil
         self.queue.removeAll()
+        _ = self.flusher.takeFrames(of: self)
         self.controls = nil
         self.waitingClose = nil
         self.decoder.discard()

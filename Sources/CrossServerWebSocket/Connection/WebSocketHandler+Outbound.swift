@@ -3,12 +3,10 @@ public import NIOCore
 extension WebSocketHandler {
     /// Frames of at least this many bytes are written without a copy.
     private static let separateFrameSize = 4_096
-    /// Smaller frames are collected up to this size.
-    private static let maximumBatchSize = 16_384
 
     /// Bytes that the kernel has not taken yet: ours and the channel's.
     public var waitingBytes: Int {
-        self.queue.byteCount + self.bufferedInChannel()
+        self.queue.byteCount + self.flusher.frameBytes(of: self) + self.bufferedInChannel()
     }
 
     /// Queues a message; it is written at the end of the event loop's turn.
@@ -40,6 +38,43 @@ extension WebSocketHandler {
         return .sent
     }
 
+    /// Sends a message that goes to this peer alone.
+    ///
+    /// Where nothing is before it, its frame is written straight behind those that the peer gets at the end of the event
+    /// loop's turn; otherwise it is queued like any other.
+    ///
+    /// - Parameters:
+    ///   - payloadSize: of the payload in bytes, exactly.
+    ///   - writing: appends the payload.
+    package func send(
+        _ kind: WebSocketMessage.Kind,
+        payloadSize: Int,
+        writing: (inout ByteBuffer) -> Void
+    ) -> SendResult {
+        let size = FrameHeader.size(payloadSize: payloadSize) + payloadSize
+        guard
+            self.isOpen, self.isWritable, self.queue.isEmpty, self.role == .server, self.deflate == nil,
+            size < Self.separateFrameSize, self.hasRoom(for: size)
+        else {
+            return self.send(EncodedMessage(kind: kind, payloadCapacity: payloadSize, writing: writing))
+        }
+        self.flusher.withFrames(of: self, room: size) { frames in
+            frames.writeFrameHeader(kind == .text ? .text : .binary, payloadSize: payloadSize)
+            let start = frames.writerIndex
+            writing(&frames)
+            precondition(frames.writerIndex - start == payloadSize, "the payload has another size than announced")
+        }
+        self.channelBytes += size
+        self.register()
+        return .sent
+    }
+
+    /// Gives the frames that the flusher collected for this peer to the channel.
+    func writeFrames() {
+        guard let frames = self.flusher.takeFrames(of: self) else { return }
+        self.context?.write(self.wrapOutboundOut(frames), promise: nil)
+    }
+
     /// - Parameter payload: at most 125 bytes, the rest is cut. Of pings that wait for a peer that does not read only the
     ///   newest is kept.
     public func ping(_ payload: ByteBuffer = .init()) {
@@ -54,7 +89,7 @@ extension WebSocketHandler {
     func appendControl(_ opcode: Opcode, _ payload: ByteBuffer) {
         let controls = self.controls ?? ControlQueue(role: self.role)
         self.controls = controls
-        let isBlocked = self.context.map { !$0.channel.isWritable } ?? true
+        let isBlocked = self.context == nil || !self.isWritable
         if controls.append(opcode, payload, isBlocked: isBlocked), let frames = controls.take(isBlocked: isBlocked) {
             self.write(frames)
         }
@@ -76,28 +111,29 @@ extension WebSocketHandler {
         guard let context = self.context, !self.isFlushing else { return }
         self.isFlushing = true
         defer { self.isFlushing = false }
+        self.writeFrames()
         repeat {
-            self.writeControls(context)
-            self.writeMessages(context)
+            self.writeControls()
+            self.writeMessages()
             if self.queue.isEmpty, let frame = self.waitingClose {
                 self.waitingClose = nil
                 self.controls = nil
                 self.writeClose(frame, context: context)
             }
             context.flush()
-        } while self.hasOutput && context.channel.isWritable
+        } while self.hasOutput && self.isWritable
     }
 
-    private func writeControls(_ context: ChannelHandlerContext) {
+    private func writeControls() {
         guard let controls = self.controls else { return }
-        if let frames = controls.take(isBlocked: !context.channel.isWritable) {
+        if let frames = controls.take(isBlocked: !self.isWritable) {
             self.write(frames)
         }
         if controls.isEmpty { self.controls = nil }
     }
 
-    private func writeMessages(_ context: ChannelHandlerContext) {
-        guard context.channel.isWritable, let first = self.queue.popFirst() else { return }
+    private func writeMessages() {
+        guard self.isWritable, let first = self.queue.popFirst() else { return }
         if self.queue.isEmpty, self.role == .server, self.deflate == nil {
             self.write(first.frame)
             return
@@ -108,7 +144,7 @@ extension WebSocketHandler {
         var next: EncodedMessage? = first
         while let message = next {
             self.append(message, to: &batch)
-            next = context.channel.isWritable ? self.queue.popFirst() : nil
+            next = self.isWritable ? self.queue.popFirst() : nil
         }
         self.writeBatch(&batch)
         self.flusher.batchScratch = batch
@@ -149,17 +185,17 @@ extension WebSocketHandler {
     }
 
     private func makeRoom(for size: Int, in batch: inout ByteBuffer) {
-        if batch.readableBytes + size > Self.maximumBatchSize { self.writeBatch(&batch) }
+        if batch.readableBytes + size > WebSocketFlusher.maximumBatchSize { self.writeBatch(&batch) }
         guard batch.readableBytes == 0 else { return }
         // The channel may still hold what was written: then this takes new memory and copies nothing.
-        batch.clear(minimumCapacity: max(size, min(self.queue.byteCount + size, Self.maximumBatchSize)))
+        batch.clear(minimumCapacity: max(size, min(self.queue.byteCount + size, WebSocketFlusher.maximumBatchSize)))
     }
 
     private func writeBatch(_ batch: inout ByteBuffer) {
         guard batch.readableBytes > 0 else { return }
         self.write(batch)
         batch.moveReaderIndex(to: batch.writerIndex)
-        if batch.capacity > 2 * Self.maximumBatchSize { batch = ByteBuffer() }
+        if batch.capacity > 2 * WebSocketFlusher.maximumBatchSize { batch = ByteBuffer() }
     }
 
     /// Writes to the channel; the flush comes at the end of the turn.
@@ -172,6 +208,7 @@ extension WebSocketHandler {
         let limit = self.outboundLimit.maximumWaitingBytes
         let waiting = self.queue.byteCount + self.channelBytes
         if waiting == 0 || size <= limit - waiting { return true }
+        self.writeFrames()
         self.channelBytes = self.bufferedInChannel()
         let actual = self.queue.byteCount + self.channelBytes
         return actual == 0 || size <= limit - actual

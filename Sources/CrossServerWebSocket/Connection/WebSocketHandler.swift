@@ -27,6 +27,8 @@ public final class WebSocketHandler: ChannelDuplexHandler, RemovableChannelHandl
     var waitingClose: CloseFrame?
     /// At least what the channel has not given to the kernel.
     var channelBytes = 0
+    /// As the channel last said: cheaper than to ask it for each message.
+    var isWritable = false
     var isRegistered = false
     var isFlushing = false
     private var isReadingPaused = false
@@ -81,6 +83,7 @@ public final class WebSocketHandler: ChannelDuplexHandler, RemovableChannelHandl
 
     public func handlerAdded(context: ChannelHandlerContext) {
         self.context = context
+        self.isWritable = context.channel.isWritable
         if !self.closing.isOpen, self.waitingClose == nil {
             context.close(promise: nil)
         } else if self.hasOutput {
@@ -117,7 +120,8 @@ public final class WebSocketHandler: ChannelDuplexHandler, RemovableChannelHandl
     }
 
     public func channelWritabilityChanged(context: ChannelHandlerContext) {
-        if context.channel.isWritable, self.hasOutput {
+        self.isWritable = context.channel.isWritable
+        if self.isWritable, self.hasOutput {
             self.register()
         }
         context.fireChannelWritabilityChanged()

@@ -18,6 +18,11 @@ struct FrameHeader {
     /// The largest payload of a control frame (RFC 6455, section 5.5).
     static let maximumControlPayload = 125
 
+    /// The size of an unmasked frame's header.
+    static func size(payloadSize: Int) -> Int {
+        payloadSize < 126 ? 2 : payloadSize < 65_536 ? 4 : 10
+    }
+
     var opcode: Opcode
     var isFinal: Bool
     /// RSV1: the message is compressed (RFC 7692, section 6).
@@ -122,20 +127,13 @@ extension ByteBuffer {
         payload: ByteBuffer,
         maskingKey: UInt32?
     ) {
-        let size = payload.readableBytes
-        let maskBit: UInt8 = maskingKey == nil ? 0 : 0x80
-        self.reserveCapacity(minimumWritableBytes: FrameHeader.maximumSize + size)
-        self.writeInteger(0x80 | (isCompressed ? 0x40 : 0) | opcode.rawValue)
-        switch size {
-        case ..<126:
-            self.writeInteger(maskBit | UInt8(size))
-        case ..<65_536:
-            self.writeInteger(maskBit | 126)
-            self.writeInteger(UInt16(size))
-        default:
-            self.writeInteger(maskBit | 127)
-            self.writeInteger(UInt64(size))
-        }
+        self.reserveCapacity(minimumWritableBytes: FrameHeader.maximumSize + payload.readableBytes)
+        self.writeFrameHeader(
+            opcode,
+            isCompressed: isCompressed,
+            payloadSize: payload.readableBytes,
+            isMasked: maskingKey != nil
+        )
         if let maskingKey {
             self.writeInteger(maskingKey, endianness: .little)
             let start = self.readableBytes
@@ -145,6 +143,25 @@ extension ByteBuffer {
             }
         } else {
             self.writeImmutableBuffer(payload)
+        }
+    }
+    /// Appends the header of a frame that is final, without its masking key.
+    mutating func writeFrameHeader(
+        _ opcode: Opcode,
+        isCompressed: Bool = false,
+        payloadSize: Int,
+        isMasked: Bool = false
+    ) {
+        let first = UInt16(0x80 | (isCompressed ? 0x40 : 0) | opcode.rawValue) << 8
+        let maskBit: UInt16 = isMasked ? 0x80 : 0
+        switch payloadSize {
+        case ..<126:
+            self.writeInteger(first | maskBit | UInt16(payloadSize))
+        case ..<65_536:
+            self.writeInteger(UInt32(first | maskBit | 126) << 16 | UInt32(payloadSize))
+        default:
+            self.writeInteger(first | maskBit | 127)
+            self.writeInteger(UInt64(payloadSize))
         }
     }
 }
