@@ -27,16 +27,22 @@ struct JSONFromMessagePack {
         case .float(let value): self.output.writeJSONNumber(Double(value))
         case .double(let value): self.output.writeJSONNumber(value)
         case .string(let range): self.output.writeJSONString(utf8: self.reader.slice(range))
-        case .binary(let range): self.writeBuffer(self.reader.slice(range))
+        case .binary(let range): try self.writeBuffer(self.reader.slice(range), depth: depth)
         case .array(let count): try self.writeArray(count, depth: depth)
         case .map(let count): try self.writeMap(count, depth: depth)
         case .ext(let type, let range):
-            self.writeExtension(type, self.reader.slice(range), isFixed: self.reader.bytes[start] >= 0xD4)
+            let isFixed = self.reader.bytes[start] >= 0xD4
+            try self.writeExtension(type, self.reader.slice(range), isFixed: isFixed, depth: depth)
         }
     }
 
+    /// Checks that so many containers more may be open.
+    private func open(_ containers: Int, depth: Int) throws(MessagePackError) {
+        guard depth + containers <= JSONText.maximumDepth else { throw .tooDeep(maximum: JSONText.maximumDepth) }
+    }
+
     private mutating func writeArray(_ count: Int, depth: Int) throws(MessagePackError) {
-        guard depth < JSONText.maximumDepth else { throw .tooDeep(maximum: JSONText.maximumDepth) }
+        try self.open(1, depth: depth)
         self.output.writeInteger(UInt8(ascii: "["))
         for index in 0..<count {
             if index > 0 { self.output.writeInteger(UInt8(ascii: ",")) }
@@ -46,7 +52,7 @@ struct JSONFromMessagePack {
     }
 
     private mutating func writeMap(_ count: Int, depth: Int) throws(MessagePackError) {
-        guard depth < JSONText.maximumDepth else { throw .tooDeep(maximum: JSONText.maximumDepth) }
+        try self.open(1, depth: depth)
         var separator = UInt8(ascii: "{")
         for _ in 0..<count {
             let start = self.output.writerIndex
@@ -98,7 +104,8 @@ struct JSONFromMessagePack {
     }
 
     /// What `JSON.stringify` makes of a Node Buffer.
-    private mutating func writeBuffer(_ bytes: UnsafeRawBufferPointer) {
+    private mutating func writeBuffer(_ bytes: UnsafeRawBufferPointer, depth: Int) throws(MessagePackError) {
+        try self.open(2, depth: depth)
         self.output.writeStaticString("{\"type\":\"Buffer\",\"data\":[")
         for (index, byte) in bytes.enumerated() {
             if index > 0 { self.output.writeInteger(UInt8(ascii: ",")) }
@@ -108,7 +115,12 @@ struct JSONFromMessagePack {
     }
 
     /// - Parameter isFixed: whether it has one of the lengths that need no length.
-    private mutating func writeExtension(_ type: Int8, _ data: UnsafeRawBufferPointer, isFixed: Bool) {
+    private mutating func writeExtension(
+        _ type: Int8,
+        _ data: UnsafeRawBufferPointer,
+        isFixed: Bool,
+        depth: Int
+    ) throws(MessagePackError) {
         if let timestamp = MessagePackTimestamp(type: type, data) {
             self.output.writeJSON(JSONDate(timestamp))
             return
@@ -119,12 +131,12 @@ struct JSONFromMessagePack {
         case (0, 8, true):
             let milliseconds = Int64(bigEndian: data.loadUnaligned(as: Int64.self))
             self.output.writeJSON(JSONDate(milliseconds: milliseconds))
-        case (0, _, false): self.writeBuffer(data)
+        case (0, _, false): try self.writeBuffer(data, depth: depth)
         default:
             self.output.writeInteger(UInt8(ascii: "["))
             self.output.writeJSONNumber(Int64(type))
             self.output.writeInteger(UInt8(ascii: ","))
-            self.writeBuffer(data)
+            try self.writeBuffer(data, depth: depth + 1)
             self.output.writeInteger(UInt8(ascii: "]"))
         }
     }

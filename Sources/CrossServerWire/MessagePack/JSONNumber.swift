@@ -212,7 +212,7 @@ extension ByteBuffer {
 
     private mutating func writeJSONNumber(digits: UnsafeRawBufferPointer, point: Int) {
         switch point {
-        case digits.count...21 where digits.count <= 21:
+        case digits.count...21:
             self.writeBytes(digits)
             self.writeRepeatingByte(UInt8(ascii: "0"), count: point - digits.count)
         case 1...21:
