@@ -45,5 +45,7 @@ let package = Package(
         fuzzer("FuzzDeflate"),
         fuzzer("FuzzHandshake"),
         fuzzer("FuzzEnvelope"),
+        fuzzer("FuzzMessagePack"),
+        fuzzer("FuzzBusMessage"),
     ]
 )

@@ -18,37 +18,94 @@ enum JSONText {
     ///
     /// An escaped lone surrogate becomes U+FFFD: Swift strings cannot hold it.
     static func unescape(_ content: UnsafeRawBufferPointer) -> String {
-        var units: [UInt16] = []
-        units.reserveCapacity(content.count)
-        var plainStart = 0
-        var position = 0
-        func appendPlain(upTo end: Int) {
-            guard plainStart < end else { return }
-            units.append(contentsOf: String(decoding: content[plainStart..<end], as: UTF8.self).utf16)
+        String(unsafeUninitializedCapacity: content.count) { output in
+            self.unescape(content, into: UnsafeMutableRawBufferPointer(output)).count
         }
+    }
+
+    /// Writes the value of a string whose content (without quotes) the scanner has accepted. An escaped lone surrogate
+    /// becomes U+FFFD.
+    ///
+    /// - Parameter output: at least as many bytes as the content.
+    /// - Returns: how many bytes were written, and whether every surrogate had its other half.
+    static func unescape(
+        _ content: UnsafeRawBufferPointer,
+        into output: UnsafeMutableRawBufferPointer
+    ) -> (count: Int, isWellFormed: Bool) {
+        var isWellFormed = true
+        var position = 0
+        var count = 0
         while position < content.count {
-            guard content[position] == UInt8(ascii: "\\"), position + 1 < content.count else {
-                position += 1
+            let byte = content[position]
+            position &+= 1
+            guard byte == UInt8(ascii: "\\"), position < content.count else {
+                output[count] = byte
+                count &+= 1
                 continue
             }
-            appendPlain(upTo: position)
-            switch content[position + 1] {
-            case UInt8(ascii: "b"): units.append(0x08)
-            case UInt8(ascii: "f"): units.append(0x0C)
-            case UInt8(ascii: "n"): units.append(0x0A)
-            case UInt8(ascii: "r"): units.append(0x0D)
-            case UInt8(ascii: "t"): units.append(0x09)
-            case UInt8(ascii: "u"):
-                let digits = content[min(position + 2, content.count)..<min(position + 6, content.count)]
-                units.append(UInt16(truncatingIfNeeded: digits.reduce(0) { $0 << 4 | (hexadecimalDigit($1) ?? 0) }))
-                position += 4
-            case let other: units.append(UInt16(other))
+            let escape = content[position]
+            position &+= 1
+            guard escape == UInt8(ascii: "u") else {
+                output[count] = Self.value(ofEscape: escape)
+                count &+= 1
+                continue
             }
-            position += 2
-            plainStart = position
+            var scalar = Self.unit(in: content, at: position)
+            position &+= 4
+            if scalar & 0xFC00 == 0xD800, position &+ 6 <= content.count,
+                content[position] == UInt8(ascii: "\\"), content[position &+ 1] == UInt8(ascii: "u"),
+                case let low = Self.unit(in: content, at: position &+ 2), low & 0xFC00 == 0xDC00
+            {
+                scalar = 0x10000 + (scalar & 0x3FF) << 10 + (low & 0x3FF)
+                position &+= 6
+            }
+            let character = Unicode.Scalar(scalar)
+            if character == nil { isWellFormed = false }
+            for unit in UTF8.encode(character ?? "\u{FFFD}") ?? UTF8.encodedReplacementCharacter {
+                output[count] = unit
+                count &+= 1
+            }
         }
-        appendPlain(upTo: content.count)
-        return String(decoding: units, as: UTF16.self)
+        return (count, isWellFormed)
+    }
+
+    private static func value(ofEscape byte: UInt8) -> UInt8 {
+        switch byte {
+        case UInt8(ascii: "b"): 0x08
+        case UInt8(ascii: "f"): 0x0C
+        case UInt8(ascii: "n"): 0x0A
+        case UInt8(ascii: "r"): 0x0D
+        case UInt8(ascii: "t"): 0x09
+        default: byte
+        }
+    }
+
+    private static func unit(in content: UnsafeRawBufferPointer, at position: Int) -> UInt32 {
+        var unit: UInt32 = 0
+        for index in position..<min(position &+ 4, content.count) {
+            unit = unit << 4 | (Self.hexadecimalDigit(content[index]) ?? 0)
+        }
+        return unit
+    }
+
+    /// The first byte from the offset on that is a quote, a backslash, a control character or not ASCII; or the end.
+    static func plainASCIIEnd(_ bytes: UnsafeRawBufferPointer, from offset: Int) -> Int {
+        let ones: UInt64 = 0x0101_0101_0101_0101
+        let highs: UInt64 = 0x8080_8080_8080_8080
+        var index = offset
+        while index &+ 8 <= bytes.count {
+            let word = bytes.loadUnaligned(fromByteOffset: index, as: UInt64.self)
+            let quotes = word ^ (ones &* 0x22)
+            let backslashes = word ^ (ones &* 0x5C)
+            if (word | (quotes &- ones) | (backslashes &- ones) | (word &- ones &* 0x20)) & highs != 0 { break }
+            index &+= 8
+        }
+        while index < bytes.count {
+            let byte = bytes[index]
+            if byte < 0x20 || byte >= 0x80 || byte == 0x22 || byte == 0x5C { break }
+            index &+= 1
+        }
+        return index
     }
 
     /// The length in UTF-16 code units of a string whose content the scanner has accepted.
@@ -75,16 +132,35 @@ extension ByteBuffer {
     /// Writes a JSON string with its quotes.
     mutating func writeJSONString(_ string: String) {
         var string = string
-        string.withUTF8 { utf8 in
-            self.writeInteger(UInt8(ascii: "\""))
-            var plainStart = 0
-            for (index, byte) in utf8.enumerated() where byte < 0x20 || byte == 0x22 || byte == 0x5C {
-                self.writeBytes(UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(utf8)[plainStart..<index]))
-                self.writeJSONEscape(of: byte)
-                plainStart = index + 1
+        string.withUTF8 { self.writeJSONString(utf8: UnsafeRawBufferPointer($0)) }
+    }
+
+    /// Writes a JSON string with its quotes; U+FFFD in place of what is not UTF-8.
+    mutating func writeJSONString(utf8 bytes: UnsafeRawBufferPointer) {
+        self.writeInteger(UInt8(ascii: "\""))
+        var plainStart = 0
+        var index = 0
+        while true {
+            index = JSONText.plainASCIIEnd(bytes, from: index)
+            guard index < bytes.count else { break }
+            let byte = bytes[index]
+            let sequence = UTF8Text.sequence(in: bytes, at: index)
+            if byte < 0x80 || !sequence.isValid {
+                self.writeBytes(UnsafeRawBufferPointer(rebasing: bytes[plainStart..<index]))
+                if byte < 0x80 { self.writeJSONEscape(of: byte) } else { self.writeStaticString("\u{FFFD}") }
+                plainStart = index &+ sequence.length
             }
-            self.writeBytes(UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(utf8)[plainStart...]))
-            self.writeInteger(UInt8(ascii: "\""))
+            index &+= sequence.length
+        }
+        self.writeBytes(UnsafeRawBufferPointer(rebasing: bytes[plainStart...]))
+        self.writeInteger(UInt8(ascii: "\""))
+    }
+
+    /// Writes the value of a string whose content (without quotes) the scanner has accepted. An escaped lone surrogate
+    /// becomes U+FFFD.
+    mutating func writeUnescapedJSON(_ content: UnsafeRawBufferPointer) {
+        self.writeWithUnsafeMutableBytes(minimumWritableBytes: content.count) { output in
+            JSONText.unescape(content, into: output).count
         }
     }
 

@@ -1,0 +1,108 @@
+public import NIOCore
+
+/// How messages between nodes are written. Both are always understood.
+public enum BusEncoding: Sendable, Hashable {
+    /// The original's default.
+    case messagePack
+    /// What the original writes with `enableRedisDataCompression: false`.
+    case json
+}
+
+/// What a node says to other nodes, in the maps of the Node original.
+public enum BusMessage: Sendable, Equatable {
+    /// An event between servers; with a callback id a request.
+    case event(CrossServerEvent)
+    /// The reply of one server to a request.
+    case reply(CrossServerReply)
+    /// A message for clients that are connected to other nodes.
+    case clients(ClientMessage)
+
+    /// The event of every reply, beside `isCallback`.
+    static let replyEvent = "_Cs_Cb_"
+}
+
+/// An event that one server sends to others.
+public struct CrossServerEvent: Sendable, Equatable {
+    public var event: String
+    /// The name of the sending server.
+    public var sender: String
+    public var payload: Payload
+    /// The names of the servers that shall handle it; none stands for all.
+    public var targets: [String]
+    /// What the replies are to carry, if the sender waits for any.
+    public var callbackID: String?
+
+    public init(event: String, sender: String, payload: Payload, targets: [String] = [], callbackID: String? = nil) {
+        self.event = event
+        self.sender = sender
+        self.payload = payload
+        self.targets = targets
+        self.callbackID = callbackID
+    }
+}
+
+/// The reply of one server to a request.
+public struct CrossServerReply: Sendable, Equatable {
+    /// The name of the server that replies.
+    public var sender: String
+    /// The request's.
+    public var callbackID: String
+    public var payload: Payload
+
+    public init(sender: String, callbackID: String, payload: Payload) {
+        self.sender = sender
+        self.callbackID = callbackID
+        self.payload = payload
+    }
+}
+
+/// A message for clients of other nodes.
+public struct ClientMessage: Sendable, Equatable {
+    /// The finished text message, UTF-8, to be sent unchanged. It is not checked to be JSON.
+    public var frame: ByteBuffer
+    /// The name of the sending server.
+    public var sender: String
+    public var scope: Scope
+
+    public enum Scope: Sendable, Equatable {
+        /// Every client.
+        case everyone
+        /// The client with the id.
+        case socket(String)
+        /// The clients with the ids.
+        case sockets([String])
+        /// The members of a room, but those with the ids in `excluding`.
+        case room(namespace: String, id: String, excluding: [String])
+    }
+
+    public init(frame: ByteBuffer, sender: String, scope: Scope) {
+        self.frame = frame
+        self.sender = sender
+        self.scope = scope
+    }
+}
+
+/// Why bytes are no ``BusMessage``, or a message cannot be written.
+public enum BusMessageError: Error, Hashable, Sendable, CustomStringConvertible {
+    case invalidMessagePack(MessagePackError)
+    case invalidJSON(JSONError)
+    /// The message is valid, but no map.
+    case notAMap
+    /// The key is not there. Keys of the inner map are called `data.` and their name.
+    case missingKey(String)
+    /// The key's value has a type that the key cannot have.
+    case wrongType(key: String)
+    /// The payload cannot be written in this encoding.
+    case invalidPayload(MessagePackError)
+
+    public var description: String {
+        switch self {
+        case .invalidMessagePack(let error): error.description
+        case .invalidJSON(let error): error.description
+        case .notAMap: "the message is no map"
+        case .missingKey(let key): "the message has no \(key)"
+        case .wrongType(let key): "the message's \(key) has the wrong type"
+        case .invalidPayload(let error): "the payload cannot be sent: \(error)"
+        }
+    }
+}
