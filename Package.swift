@@ -66,7 +66,7 @@ let package = Package(
             name: "CrossServerBus",
             dependencies: [
                 "CrossServerWire",
-                .product(name: "DequeModule", package: "swift-collections"),
+                .product(name: "HeapModule", package: "swift-collections"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
             ],

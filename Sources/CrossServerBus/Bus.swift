@@ -83,10 +83,10 @@ public struct BusLinkStatus: Sendable, Hashable {
 public struct Publication: Sendable, Hashable {
     /// The link that took it.
     public var link: BusLink
-    /// How many subscribers the link gave it to.
-    public var receivers: Int
+    /// How many subscribers the link gave it to; nil when the link does not know of all, as in a Redis Cluster.
+    public var receivers: Int?
 
-    public init(link: BusLink, receivers: Int) {
+    public init(link: BusLink, receivers: Int?) {
         self.link = link
         self.receivers = receivers
     }

@@ -157,6 +157,19 @@ struct BusSample: Sendable, CustomTestStringConvertible {
         try BusMessage(decoding: try Payload(json: json).messagePack())
     }
 
+    @Test(arguments: [BusEncoding.messagePack, .json])
+    func aFailureTravelsBesideThePayload(encoding: BusEncoding) throws {
+        let reply = CrossServerReply(
+            sender: "nodeB",
+            callbackID: "c",
+            payload: ["error": "no such room"],
+            error: ["code": "NO_ROOM", "message": "no such room"]
+        )
+        var buffer = ByteBuffer()
+        try BusMessage.reply(reply).write(into: &buffer, as: encoding)
+        #expect(try BusMessage(decoding: buffer) == .reply(reply))
+    }
+
     @Test(arguments: BusSample.all)
     func writesTheBytesOfTheOriginal(sample: BusSample) throws {
         var buffer = ByteBuffer(string: "-")

@@ -16,6 +16,8 @@ extension WebSocketCrossServerAdapter.Configuration {
             ("limits.outbound.maximumWaitingBytes", limits.outbound.maximumWaitingBytes),
             ("shutdown.clientsPerSecond", self.shutdown.clientsPerSecond),
             ("backlog", Int(self.backlog)),
+            ("cluster.maximumOutstandingRequests", self.cluster.maximumOutstandingRequests),
+            ("cluster.maximumRunningHandlers", self.cluster.maximumRunningHandlers),
         ]
         for (name, value) in counts where value < 1 {
             throw CrossServerError(.invalidConfiguration, "\(name) must be at least 1, not \(value)")
@@ -34,6 +36,9 @@ extension WebSocketCrossServerAdapter.Configuration {
             guard rates.allSatisfy({ $0 > 0 && $0.isFinite }) else {
                 throw CrossServerError(.invalidConfiguration, "the values of limits.rate must be larger than 0")
             }
+        }
+        guard self.cluster.bridgePrefix != self.cluster.webSocketPrefix else {
+            throw CrossServerError(.invalidConfiguration, "cluster.bridgePrefix and cluster.webSocketPrefix are the same")
         }
         if let path = self.path, !path.hasPrefix("/") {
             throw CrossServerError(.invalidConfiguration, "path must begin with /, not be \(path)")

@@ -30,6 +30,8 @@ extension WebSocketCrossServerAdapter {
         /// Whether a request for an event without any listener is answered with the failure `UNKNOWN_EVENT`. Otherwise
         /// the client waits for its timeout, as with the original.
         public var answersUnknownEvents = true
+        /// How the server talks to others. See ``Cluster-swift.struct``.
+        public var cluster = Cluster()
         public var limits = Limits()
         public var shutdown = Shutdown()
 

@@ -12,7 +12,8 @@ public struct CrossServerError: Error, Sendable, CustomStringConvertible {
         public static let socketClosed = Code(description: "SOCKET_CLOSED")
         /// The client is in ``Limits/maximumRoomsPerClient`` rooms already.
         public static let tooManyRooms = Code(description: "TOO_MANY_ROOMS")
-        /// More messages wait for an event loop than ``Limits/maximumQueuedDeliveries``; nothing was sent to it.
+        /// More messages wait for an event loop than ``Limits/maximumQueuedDeliveries``, or for the bus or for replies than
+        /// their bounds allow; nothing was sent.
         public static let overloaded = Code(description: "OVERLOADED")
         /// The server runs already, or has run: an adapter runs once.
         public static let alreadyRun = Code(description: "ALREADY_RUN")
@@ -20,6 +21,12 @@ public struct CrossServerError: Error, Sendable, CustomStringConvertible {
         public static let cannotListen = Code(description: "CANNOT_LISTEN")
         /// The server is stopping and takes no new connections.
         public static let stopping = Code(description: "STOPPING")
+        /// No other server can be reached: there is no bus, or none of its links is usable.
+        public static let busUnavailable = Code(description: "BUS_UNAVAILABLE")
+        /// The message is longer than the bus allows.
+        public static let messageTooLarge = Code(description: "MESSAGE_TOO_LARGE")
+        /// Another server of the cluster has this one's name.
+        public static let nameTaken = Code(description: "NAME_TAKEN")
         /// An option of the configuration has a value that makes no sense.
         public static let invalidConfiguration = Code(description: "INVALID_CONFIGURATION")
     }

@@ -20,6 +20,28 @@ extension WebSocketCrossServerAdapter {
         public var messagesDropped: Int
         /// Errors that handlers threw, other than ``RequestFailure`` in answer to a request.
         public var handlerFailures: Int
+        /// What the server has counted of its talk with other servers.
+        public var cluster: Cluster
+
+        /// The talk of one server with others since its start.
+        public struct Cluster: Sendable, Hashable, Codable {
+            /// Events and replies handed to the bus.
+            public var messagesSent: Int
+            /// Events of other servers for this one.
+            public var eventsReceived: Int
+            /// Requests that wait for replies now.
+            public var outstandingRequests: Int
+            /// Replies that came late, twice or from a server that was not asked.
+            public var repliesIgnored: Int
+            /// Messages of the bus that are not as they should be.
+            public var invalidMessages: Int
+            /// Events for which no asynchronous listener was started, because too many ran.
+            public var handlersRefused: Int
+            /// Replies that could not be sent.
+            public var messagesNotSent: Int
+            /// Errors that listeners of other servers' events threw.
+            public var handlerFailures: Int
+        }
     }
 
     public var statistics: Statistics {
@@ -39,7 +61,23 @@ extension WebSocketCrossServerAdapter {
             invalidMessages: self.loops.sum { $0.invalidMessages.load(ordering: .relaxed) },
             messagesOverRate: self.loops.sum { $0.messagesOverRate.load(ordering: .relaxed) },
             messagesDropped: self.loops.sum { $0.messagesDropped.load(ordering: .relaxed) },
-            handlerFailures: self.loops.sum { $0.handlerFailures.load(ordering: .relaxed) }
+            handlerFailures: self.loops.sum { $0.handlerFailures.load(ordering: .relaxed) },
+            cluster: self.cluster.statistics
+        )
+    }
+}
+
+extension ClusterNode {
+    fileprivate var statistics: WebSocketCrossServerAdapter.Statistics.Cluster {
+        .init(
+            messagesSent: self.counters.eventsSent.load(ordering: .relaxed),
+            eventsReceived: self.counters.eventsReceived.load(ordering: .relaxed),
+            outstandingRequests: self.requests.withLock { $0.table.count },
+            repliesIgnored: self.counters.repliesIgnored.load(ordering: .relaxed),
+            invalidMessages: self.counters.invalidMessages.load(ordering: .relaxed),
+            handlersRefused: self.counters.handlersRefused.load(ordering: .relaxed),
+            messagesNotSent: self.counters.messagesNotSent.load(ordering: .relaxed),
+            handlerFailures: self.counters.handlerFailures.load(ordering: .relaxed)
         )
     }
 }

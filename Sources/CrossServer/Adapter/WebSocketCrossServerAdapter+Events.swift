@@ -191,7 +191,7 @@ extension WebSocketCrossServerAdapter {
 }
 
 extension Event {
-    fileprivate static func decoded(from payload: Payload) throws -> Self {
+    static func decoded(from payload: Payload) throws -> Self {
         do {
             return try payload.decode(Self.self)
         } catch {

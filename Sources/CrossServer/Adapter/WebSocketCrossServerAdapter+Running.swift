@@ -29,10 +29,33 @@ extension WebSocketCrossServerAdapter: Service {
     /// clients with 1001 at the pace of ``Shutdown/clientsPerSecond``, waits for their handlers, and cuts at
     /// ``Shutdown/deadline`` what is left. A cancelled task does not wait. At the end the listeners are let go.
     ///
-    /// - Throws: ``CrossServerError`` with `cannotListen`, `invalidConfiguration` or `alreadyRun`.
+    /// The bus is connected from the beginning to the end.
+    ///
+    /// - Throws: ``CrossServerError`` with `cannotListen`, `invalidConfiguration`, `nameTaken` or `alreadyRun`;
+    ///   ``BusError`` when the bus's own configuration is invalid.
     public func run() async throws {
         try self.configuration.validate()
+        guard self.cluster.bus == nil || !self.serverName.isEmpty else {
+            throw CrossServerError(.invalidConfiguration, "a server with a bus needs a serverName")
+        }
         try self.begin()
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            if self.cluster.bus != nil { group.addTask { try await self.cluster.run() } }
+            group.addTask { try await self.serve() }
+            // Serving ends by itself; the bus only with an error, which ends serving, or when it is not needed any more.
+            do {
+                try await group.next()
+                group.cancelAll()
+                try await group.waitForAll()
+            } catch {
+                group.cancelAll()
+                while await group.nextResult() != nil {}
+                throw error
+            }
+        }
+    }
+
+    private func serve() async throws {
         let channel: (any Channel)?
         do {
             channel = try await self.listen()
@@ -108,6 +131,7 @@ extension WebSocketCrossServerAdapter: Service {
             self.logger.debug("the listening socket was closed already", metadata: ["error": "\(error)"])
         }
         await self.closeClients(within: isHurried ? .zero : self.configuration.shutdown.deadline)
+        await self.cluster.stop(within: isHurried ? .zero : self.configuration.shutdown.deadline)
         await self.raise(\.serverClose, (), name: "ws-server-close")
         // Listeners usually hold the adapter, which would keep both for ever.
         self.changeListeners { $0 = Listeners() }

@@ -1,3 +1,4 @@
+public import CrossServerBus
 import CrossServerWebSocket
 import CrossServerWire
 public import Logging
@@ -32,11 +33,13 @@ public final class WebSocketCrossServerAdapter: Sendable {
     let connections: ConnectionTable
     let registry = Mutex(Registry<ClientSocket>())
     let loops: LoopTable
+    let cluster: ClusterNode
     let lifecycle = Mutex(Lifecycle())
     private let listenerTable = Mutex(Listeners())
 
     /// - Parameters:
     ///   - serverName: unique in a cluster; may be empty for a single server.
+    ///   - bus: what connects the servers of a cluster, for example a `RedisBus`; nil for a single server.
     ///   - listening: where to accept connections; nil for a server whose connections are handed over by another one
     ///     (``httpUpgrader()``, ``attach(_:to:)``).
     ///   - configuration: see ``Configuration``.
@@ -45,6 +48,7 @@ public final class WebSocketCrossServerAdapter: Sendable {
     public init(
         serverName: String = "",
         listening listenAddress: ListenAddress? = nil,
+        bus: (any Bus)? = nil,
         configuration: Configuration = Configuration(),
         eventLoopGroup: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton,
         logger: Logger = Logger(label: "crossserver")
@@ -59,6 +63,13 @@ public final class WebSocketCrossServerAdapter: Sendable {
         var logger = logger
         if !serverName.isEmpty { logger[metadataKey: "server"] = "\(serverName)" }
         self.logger = logger
+        self.cluster = ClusterNode(
+            name: serverName,
+            configuration: configuration,
+            bus: bus,
+            eventLoop: eventLoopGroup.next(),
+            logger: logger
+        )
     }
 }
 

@@ -25,6 +25,7 @@ struct BusFields {
         var targets: [String]?
         var callbackID: String?
         var isCallback = false
+        var error: Payload?
     }
 
     mutating func refuse(_ key: BusKey) {
@@ -75,7 +76,9 @@ extension BusFields.DataFields {
             )
         }
         guard let callbackID = self.callbackID else { throw Self.missing(.callbackID) }
-        return .reply(CrossServerReply(sender: sender, callbackID: callbackID, payload: self.payload))
+        return .reply(
+            CrossServerReply(sender: sender, callbackID: callbackID, payload: self.payload, error: self.error)
+        )
     }
 
     private static func missing(_ key: BusDataKey) -> BusMessageError {

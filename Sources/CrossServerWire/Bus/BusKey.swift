@@ -34,13 +34,13 @@ enum BusKey {
 
 /// The keys of the map that is the `data` of an event or a reply.
 enum BusDataKey {
-    case event, sender, payload, targets, callbackID, isCallback
+    case event, sender, payload, targets, callbackID, isCallback, error
 
     /// - Parameter bytes: the key's value.
     init?(_ bytes: UnsafeRawBufferPointer) {
         let key: BusDataKey
         switch (bytes.count, bytes.first) {
-        case (5, _): key = .event
+        case (5, _): key = bytes[1] == UInt8(ascii: "v") ? .event : .error
         case (7, _): key = .payload
         case (10, UInt8(ascii: "c")): key = .callbackID
         case (10, _): key = .isCallback
@@ -60,6 +60,7 @@ enum BusDataKey {
         case .targets: "targetServer"
         case .callbackID: "callbackId"
         case .isCallback: "isCallback"
+        case .error: "error"
         }
     }
 }

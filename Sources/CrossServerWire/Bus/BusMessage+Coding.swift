@@ -47,7 +47,7 @@ extension BusMessage {
                 buffer.writeMessagePackMember(BusDataKey.callbackID.name, callbackID)
             }
         case .reply(let reply):
-            buffer.writeMessagePackData(reply.payload.isAbsent ? 5 : 6)
+            buffer.writeMessagePackData(5 + (reply.payload.isAbsent ? 0 : 1) + (reply.error == nil ? 0 : 1))
             buffer.writeMessagePackMember(BusDataKey.event.name, Self.replyEvent)
             buffer.writeMessagePackMember(BusDataKey.sender.name, reply.sender)
             buffer.writeMessagePack(BusDataKey.targets.name)
@@ -56,6 +56,10 @@ extension BusMessage {
             buffer.writeMessagePack(BusDataKey.isCallback.name)
             buffer.writeMessagePack(true)
             try buffer.writeMessagePackMember(reply.payload)
+            if let error = reply.error {
+                buffer.writeMessagePack(BusDataKey.error.name)
+                try buffer.writeMessagePack(error)
+            }
         case .clients(let message): buffer.writeMessagePack(message)
         }
     }
@@ -81,6 +85,10 @@ extension BusMessage {
             buffer.writeJSONKey(BusDataKey.isCallback.name)
             buffer.writeStaticString("true")
             buffer.writeJSONMember(reply.payload)
+            if let error = reply.error {
+                buffer.writeJSONKey(BusDataKey.error.name)
+                buffer.writeImmutableBuffer(error.buffer)
+            }
             buffer.writeStaticString("}}")
         case .clients(let message): buffer.writeJSON(message)
         }

@@ -48,11 +48,14 @@ public struct CrossServerReply: Sendable, Equatable {
     /// The request's.
     public var callbackID: String
     public var payload: Payload
+    /// When the request failed, an object with `code` and `message`, under a key that the original ignores.
+    public var error: Payload?
 
-    public init(sender: String, callbackID: String, payload: Payload) {
+    public init(sender: String, callbackID: String, payload: Payload, error: Payload? = nil) {
         self.sender = sender
         self.callbackID = callbackID
         self.payload = payload
+        self.error = error
     }
 }
 

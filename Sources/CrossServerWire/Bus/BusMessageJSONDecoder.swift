@@ -84,6 +84,8 @@ struct BusMessageJSONDecoder {
             case .sender: data.sender = try self.readString(&scanner, depth: 2) { $0.refuse(key) }
             case .callbackID: data.callbackID = try self.readString(&scanner, depth: 2) { $0.refuse(key) }
             case .targets: data.targets = try self.readStrings(&scanner, depth: 2) { $0.refuse(key) }
+            case .error:
+                data.error = Payload(unchecked: self.buffer.slice(try scanner.skipValue(depth: 2)))
             case .payload:
                 data.payload = Payload(unchecked: self.buffer.slice(try scanner.skipValue(depth: 2)))
             case .isCallback:

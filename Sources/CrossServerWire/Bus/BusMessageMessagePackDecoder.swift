@@ -67,6 +67,7 @@ struct BusMessageMessagePackDecoder {
             case .callbackID: data.callbackID = try self.readString { $0.refuse(key) }
             case .targets: data.targets = try self.readStrings { $0.refuse(key) }
             case .payload: data.payload = try Payload(messagePack: &self.reader)
+            case .error: data.error = try Payload(messagePack: &self.reader)
             case .isCallback:
                 let start = self.reader
                 if case .boolean(let value) = try self.reader.next() {

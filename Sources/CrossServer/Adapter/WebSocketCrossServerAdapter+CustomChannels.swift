@@ -1,0 +1,101 @@
+import CrossServerBus
+public import CrossServerWire
+import Synchronization
+
+// Channels of the application's own
+extension WebSocketCrossServerAdapter {
+    /// Publishes a message on a channel. It has no envelope: the payload is all of it, MessagePack or JSON as
+    /// ``Configuration/Cluster/encoding`` says. A publisher that is subscribed hears itself.
+    ///
+    /// - Throws: ``CrossServerError`` with `invalidName` for an empty name or one that begins with a prefix of the
+    ///   framework, `busUnavailable`, `overloaded` or `messageTooLarge`; ``MessagePackError`` when MessagePack cannot hold
+    ///   the payload. Nothing was sent then.
+    public func publishMessage(_ payload: Payload, toChannel channel: String) throws {
+        try self.validate(channel)
+        guard let bus = self.cluster.bus else { throw CrossServerError(.busUnavailable, "this server has no bus") }
+        let message =
+            switch self.configuration.cluster.encoding {
+            case .json: payload.buffer
+            case .messagePack: try payload.messagePack()
+            }
+        try self.cluster.publish(message, on: bus, to: channel, completion: nil)
+    }
+
+    /// Wants the messages of channels, beside ``Configuration/Cluster/customChannels``.
+    ///
+    /// - Throws: ``CrossServerError`` with `invalidName` or `busUnavailable`.
+    public func manualSubscribe(_ channels: String...) throws {
+        for channel in channels { try self.validate(channel) }
+        guard let bus = self.cluster.bus else { throw CrossServerError(.busUnavailable, "this server has no bus") }
+        bus.subscribe(to: channels)
+    }
+
+    /// Wants the messages of channels no more.
+    ///
+    /// - Throws: ``CrossServerError`` with `invalidName` or `busUnavailable`.
+    public func manualUnsubscribe(_ channels: String...) throws {
+        for channel in channels { try self.validate(channel) }
+        guard let bus = self.cluster.bus else { throw CrossServerError(.busUnavailable, "this server has no bus") }
+        bus.unsubscribe(from: channels)
+    }
+
+    /// Sets the plain handler of a channel's messages, in place of the one before. It runs on an event loop and must not
+    /// block. It gets the payload and the channel's name.
+    @discardableResult
+    public func setCustomChannelHandler(
+        _ channel: String,
+        _ handler: @escaping @Sendable (Payload, String) throws -> Void
+    ) -> ListenerHandle {
+        self.set(Listener(.plain(handler), tag: nil, once: false), for: channel)
+    }
+
+    /// Sets the asynchronous handler of a channel's messages. Handlers start in the order of the messages and then run
+    /// beside each other.
+    @discardableResult
+    public func setCustomChannelHandler(
+        _ channel: String,
+        _ handler: @escaping @Sendable (Payload, String) async throws -> Void
+    ) -> ListenerHandle {
+        self.set(Listener(.asynchronous(handler), tag: nil, once: false), for: channel)
+    }
+
+    public func removeCustomChannelHandler(_ channel: String) {
+        let listener = self.cluster.listeners.withLock { $0.channels.removeValue(forKey: channel) }
+        listener?.deactivate()
+    }
+
+    private func set(_ listener: Listener<ChannelArguments>, for channel: String) -> ListenerHandle {
+        let previous = self.cluster.listeners.withLock { listeners in
+            defer { listeners.channels[channel] = listener }
+            return listeners.channels[channel]
+        }
+        previous?.deactivate()
+        return ListenerHandle { [weak cluster] in
+            listener.deactivate()
+            cluster?.listeners.withLock { listeners in
+                if listeners.channels[channel] === listener { listeners.channels[channel] = nil }
+            }
+        }
+    }
+
+    private func validate(_ channel: String) throws(CrossServerError) {
+        guard !channel.isEmpty, !self.cluster.channels.isReserved(channel) else {
+            throw CrossServerError(
+                .invalidName,
+                "a channel's name is not empty and does not begin with a prefix of the framework: \(channel)"
+            )
+        }
+    }
+}
+
+extension WebSocketCrossServerAdapter {
+    /// Waits until other servers can be reached: this server's channels are subscribed on every link that is usable, and
+    /// there is one.
+    ///
+    /// - Throws: ``BusError`` when there is none in time; ``CrossServerError`` with `busUnavailable` without a bus;
+    ///   `CancellationError`.
+    public func waitForBus(within timeout: Duration = .seconds(10)) async throws {
+        guard let bus = self.cluster.bus else { throw CrossServerError(.busUnavailable, "this server has no bus") }
+        try await bus.subscribed(to: self.cluster.systemChannels, within: timeout)
+    }
+}

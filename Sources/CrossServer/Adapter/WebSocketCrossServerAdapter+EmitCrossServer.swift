@@ -1,0 +1,165 @@
+import CrossServerBus
+public import CrossServerWire
+
+// Without a timeout nobody answers
+extension WebSocketCrossServerAdapter {
+    /// Sends an event to other servers, and to this one, which handles it without the bus.
+    ///
+    /// - Parameter exceptSelf: this server does not handle it.
+    /// - Throws: ``CrossServerError`` with `invalidName`, `busUnavailable`, `overloaded` or `messageTooLarge`, or
+    ///   ``BusMessageError`` when MessagePack cannot hold the payload. Nothing was sent then.
+    public func emitCrossServer(
+        _ event: String,
+        _ payload: Payload = .absent,
+        to target: CrossServerTarget = .all,
+        exceptSelf: Bool = false
+    ) throws {
+        try self.cluster.emit(event, payload, to: target, exceptSelf: exceptSelf)
+    }
+
+    /// Sends an event to other servers, and to this one.
+    ///
+    /// - Throws: `EncodingError`, or as above.
+    public func emitCrossServer<E: Event>(
+        _ event: E,
+        to target: CrossServerTarget = .all,
+        exceptSelf: Bool = false
+    ) throws {
+        try self.emitCrossServer(E.name, Payload(encoding: event), to: target, exceptSelf: exceptSelf)
+    }
+}
+
+// With a timeout the replies are awaited
+extension WebSocketCrossServerAdapter {
+    /// Asks other servers, and this one, and waits for their replies.
+    ///
+    /// Each server counts once: its first reply is taken, every other is ignored and counted in ``statistics-swift.property``,
+    /// and so is the reply of a server that was not asked.
+    ///
+    /// - Parameters:
+    ///   - expecting: how many replies end the waiting. By default as many as there are servers with the names, or for
+    ///     ``CrossServerTarget/all`` as many as hear the event on its Redis node.
+    ///   - exceptSelf: this server is not asked.
+    ///   - timeout: the longest time to wait. The original waits 5 s by default.
+    /// - Returns: who answered, and who did not and why.
+    /// - Throws: `CancellationError`, or as ``emitCrossServer(_:_:to:exceptSelf:)`` when nothing was sent to anyone.
+    public func emitCrossServer(
+        _ event: String,
+        _ payload: Payload = .absent,
+        to target: CrossServerTarget = .all,
+        expecting: Int? = nil,
+        exceptSelf: Bool = false,
+        timeout: Duration
+    ) async throws -> CrossServerReplies<Payload> {
+        let request = ClusterNode.Request(
+            event: event,
+            payload: payload,
+            target: target,
+            exceptSelf: exceptSelf,
+            expected: expecting,
+            timeout: timeout
+        )
+        try Task.checkCancellation()
+        let collector = ReplyCollector()
+        let number = try self.cluster.request(request, .collect(collector))
+        let result = await withTaskCancellationHandler {
+            await collector.result()
+        } onCancel: {
+            self.cluster.cancel(number)
+        }
+        try Task.checkCancellation()
+        return result
+    }
+
+    /// Asks other servers, and this one, and waits for their replies.
+    ///
+    /// A reply that does not decode counts as missing, with the reason `invalidReply`.
+    ///
+    /// - Throws: `EncodingError`, or as above.
+    public func emitCrossServer<E: Event>(
+        _ event: E,
+        to target: CrossServerTarget = .all,
+        expecting: Int? = nil,
+        exceptSelf: Bool = false,
+        timeout: Duration
+    ) async throws -> CrossServerReplies<E.Reply> {
+        let replies = try await self.emitCrossServer(
+            E.name,
+            Payload(encoding: event),
+            to: target,
+            expecting: expecting,
+            exceptSelf: exceptSelf,
+            timeout: timeout
+        )
+        var typed = CrossServerReplies<E.Reply>(missing: replies.missing)
+        for (server, payload) in replies.replies {
+            do {
+                typed.replies[server] = try payload.decode(E.Reply.self)
+            } catch {
+                typed.missing.append(MissingReply(server: server, reason: .invalidReply("\(error)")))
+            }
+        }
+        return typed
+    }
+
+    /// Asks other servers, and this one, and gives their replies one by one.
+    ///
+    /// The sequence ends with the last reply, after the servers that did not answer, or when nobody iterates any more.
+    ///
+    /// - Throws: as ``emitCrossServer(_:_:to:exceptSelf:)`` when nothing was sent to anyone.
+    public func crossServerReplies(
+        _ event: String,
+        _ payload: Payload = .absent,
+        to target: CrossServerTarget = .all,
+        expecting: Int? = nil,
+        exceptSelf: Bool = false,
+        timeout: Duration
+    ) throws -> AsyncStream<CrossServerResponse<Payload>> {
+        let request = ClusterNode.Request(
+            event: event,
+            payload: payload,
+            target: target,
+            exceptSelf: exceptSelf,
+            expected: expecting,
+            timeout: timeout
+        )
+        // Bounded by the servers that may answer.
+        let (stream, continuation) = AsyncStream<CrossServerResponse<Payload>>.makeStream()
+        let number = try self.cluster.request(request, .stream(continuation))
+        continuation.onTermination = { [weak cluster] _ in cluster?.cancel(number) }
+        return stream
+    }
+
+    /// Asks other servers, and this one, and calls a closure for each reply and for each server that is missing at the end.
+    ///
+    /// - Parameter onResponse: runs on an event loop and must not block.
+    /// - Returns: for ``deleteCrossServerCallback(_:)``.
+    /// - Throws: as ``emitCrossServer(_:_:to:exceptSelf:)`` when nothing was sent to anyone.
+    @discardableResult
+    public func emitCrossServer(
+        _ event: String,
+        _ payload: Payload = .absent,
+        to target: CrossServerTarget = .all,
+        expecting: Int? = nil,
+        exceptSelf: Bool = false,
+        timeout: Duration = .seconds(5),
+        onResponse: @escaping @Sendable (CrossServerResponse<Payload>) -> Void
+    ) throws -> CrossServerCallback {
+        let request = ClusterNode.Request(
+            event: event,
+            payload: payload,
+            target: target,
+            exceptSelf: exceptSelf,
+            expected: expecting,
+            timeout: timeout
+        )
+        return CrossServerCallback(
+            number: try self.cluster.request(request, .callback(self.cluster.eventLoop, onResponse))
+        )
+    }
+
+    /// Stops waiting: the closure is not called any more, also not for the timeout.
+    public func deleteCrossServerCallback(_ callback: CrossServerCallback) {
+        self.cluster.cancel(callback.number)
+    }
+}

@@ -1,0 +1,50 @@
+import CrossServerWire
+
+/// The names of the channels on which servers talk to each other.
+struct ClusterChannels: Sendable {
+    let bridgePrefix: String
+    let webSocketPrefix: String
+    /// Carries events between servers, as in the original.
+    let bridge: String
+    /// Carries what servers say about themselves. The original does not hear it.
+    let cluster: String
+
+    init(bridgePrefix: String, webSocketPrefix: String) {
+        self.bridgePrefix = bridgePrefix
+        self.webSocketPrefix = webSocketPrefix
+        self.bridge = "\(bridgePrefix)server_bridge"
+        self.cluster = "\(bridgePrefix)cluster"
+    }
+
+    /// Carries what is meant for one server alone, in one of its lives: a server that is started again does not get
+    /// its predecessor's messages.
+    func inbox(of server: String, incarnation: some StringProtocol) -> String {
+        "\(self.bridgePrefix)node:\(server):\(incarnation)"
+    }
+
+    /// Whether the name belongs to the framework.
+    func isReserved(_ channel: String) -> Bool {
+        channel.hasPrefix(self.bridgePrefix) || channel.hasPrefix(self.webSocketPrefix)
+    }
+}
+
+/// The id of a request between servers: `~`, the sender's incarnation, `-` and a number in base 36.
+///
+/// The original's ids never begin with `~`. So a server knows by the id that the sender has an inbox and understands
+/// failures.
+struct RequestID: Equatable {
+    var incarnation: Substring
+    var number: UInt64
+
+    static func string(incarnation: String, number: UInt64) -> String {
+        "~\(incarnation)-\(String(number, radix: 36))"
+    }
+
+    /// - Returns: nil for an id of the original.
+    init?(_ string: String) {
+        guard string.utf8.first == UInt8(ascii: "~"), let dash = string.lastIndex(of: "-") else { return nil }
+        guard let number = UInt64(string[string.index(after: dash)...], radix: 36) else { return nil }
+        self.incarnation = string[string.index(after: string.startIndex)..<dash]
+        self.number = number
+    }
+}

@@ -1,0 +1,23 @@
+public import CrossServerWire
+
+extension WebSocketCrossServerAdapter.Configuration {
+    /// How a server talks to the others of its cluster. It has no effect without a bus.
+    public struct Cluster: Sendable {
+        /// Begins the names of the channels between servers. `csbp:`.
+        public var bridgePrefix = "csbp:"
+        /// Begins the names of the channels that carry messages for clients. `ws:`. Must differ from the other prefix.
+        public var webSocketPrefix = "ws:"
+        /// How messages to other servers are written. Both are always understood. MessagePack.
+        public var encoding = BusEncoding.messagePack
+        /// Channels of the application that are subscribed from the start.
+        public var customChannels: [String] = []
+        /// Requests to other servers that may wait for replies. Beyond:
+        /// ``CrossServerError/Code-swift.struct/overloaded``. 100,000.
+        public var maximumOutstandingRequests = 100_000
+        /// Asynchronous listeners of other servers' events that may run at once. Beyond: the event is dropped and
+        /// counted; a request is answered with the failure `OVERLOADED`. 10,000.
+        public var maximumRunningHandlers = 10_000
+
+        public init() {}
+    }
+}

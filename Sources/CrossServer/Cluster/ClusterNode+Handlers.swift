@@ -1,0 +1,152 @@
+import CrossServerWire
+import Logging
+import NIOCore
+import NIOPosix
+import Synchronization
+
+/// An event of a server with what its listeners get.
+typealias CrossServerEventArguments = (CrossServerEvent, ServerReply?)
+
+/// A message of a custom channel.
+typealias ChannelArguments = (Payload, String)
+
+/// The listeners of what other servers send.
+struct ClusterListeners: Sendable {
+    var events: [String: ListenerList<CrossServerEventArguments>] = [:]
+    /// At most one per channel.
+    var channels: [String: Listener<ChannelArguments>] = [:]
+
+    mutating func removeSpent() {
+        self.events = self.events.compactMapValues { list in
+            var list = list
+            list.removeSpent()
+            return list.isEmpty ? nil : list
+        }
+    }
+}
+
+// Handlers begin on the event loop that brings the message, in the order of one sender's messages. Plain ones end there;
+// asynchronous ones go on beside each other: two servers that ask each other from a handler would otherwise wait for ever.
+extension ClusterNode {
+    /// This server's own events are handled in the loop's next turn, so that a handler may send the event that it handles.
+    func handleLocally(_ event: String, _ payload: Payload, requestNumber: UInt64?) {
+        let message = CrossServerEvent(event: event, sender: self.name, payload: payload)
+        let reply = requestNumber.map { ServerReply(node: self, requester: .local($0)) }
+        self.eventLoop.execute { self.handle(message, reply) }
+    }
+
+    func handle(_ event: CrossServerEvent, _ reply: ServerReply?) {
+        let list = self.listeners.withLock { $0.events[event.event] ?? ListenerList() }
+        guard !list.isEmpty else {
+            if self.configuration.answersUnknownEvents, reply?.understandsFailures == true {
+                reply?.fail(RequestFailure(code: "UNKNOWN_EVENT", message: "no handler for this event"))
+            }
+            return
+        }
+        self.run(list.listeners, (event, reply), event: event.event, reply)
+    }
+
+    func receivedCustom(_ message: ByteBuffer, on channel: String) {
+        guard let listener = self.listeners.withLock({ $0.channels[channel] }) else { return }
+        do {
+            let payload = self.isJSON(message) ? try Payload(json: message) : try Payload(messagePack: message)
+            self.run([listener], (payload, channel), event: channel, nil)
+        } catch {
+            self.refused("\(error)", on: channel)
+        }
+    }
+
+    /// A first byte below 128 is a whole number in MessagePack, and nothing may follow it.
+    private func isJSON(_ message: ByteBuffer) -> Bool {
+        guard message.readableBytes > 1 else { return self.configuration.cluster.encoding == .json }
+        return message.readableBytesView.first.map { $0 < 0x80 } ?? false
+    }
+
+    private func run<Arguments: Sendable>(
+        _ listeners: [Listener<Arguments>],
+        _ arguments: Arguments,
+        event: String,
+        _ reply: ServerReply?
+    ) {
+        for (index, listener) in listeners.enumerated() where self.claim(listener) {
+            switch listener.body {
+            case .plain(let body):
+                do {
+                    try body(arguments)
+                } catch {
+                    self.failed(error, event, reply)
+                }
+            case .asynchronous:
+                // What comes behind it waits for it, as the listeners of one event run in their order.
+                let rest = listeners[index...]
+                let executor = LoopExecutor(eventLoop: MultiThreadedEventLoopGroup.currentEventLoop ?? self.eventLoop)
+                let isStarted = self.tasks.start(on: executor) {
+                    for (offset, listener) in rest.enumerated() where offset == 0 || self.claim(listener) {
+                        await self.run(listener, arguments, event: event, reply)
+                    }
+                }
+                if !isStarted { self.refuse(event, reply) }
+                return
+            }
+        }
+    }
+
+    private func run<Arguments: Sendable>(
+        _ listener: Listener<Arguments>,
+        _ arguments: Arguments,
+        event: String,
+        _ reply: ServerReply?
+    ) async {
+        do {
+            switch listener.body {
+            case .plain(let body): try body(arguments)
+            case .asynchronous(let body): try await body(arguments)
+            }
+        } catch {
+            self.failed(error, event, reply)
+        }
+    }
+
+    private func claim<Arguments>(_ listener: Listener<Arguments>) -> Bool {
+        guard listener.claim() else { return false }
+        if listener.isOnce { self.listeners.withLock { $0.removeSpent() } }
+        return true
+    }
+
+    private func failed(_ error: any Error, _ event: String, _ reply: ServerReply?) {
+        if let failure = error as? RequestFailure {
+            reply?.fail(failure)
+            guard reply == nil else { return }
+        } else {
+            reply?.fail(.internalError)
+        }
+        ClusterCounters.increment(self.counters.handlerFailures)
+        self.throttles.handlerFailure.log(
+            self.logger,
+            level: .error,
+            "handler failed",
+            metadata: ["event": "\(event)", "error": "\(error)"]
+        )
+    }
+
+    private func refuse(_ event: String, _ reply: ServerReply?) {
+        reply?.fail(RequestFailure(code: "OVERLOADED", message: "the server has too much to do"))
+        ClusterCounters.increment(self.counters.handlersRefused)
+        self.throttles.overload.log(
+            self.logger,
+            level: .warning,
+            "event dropped: too many handlers run",
+            metadata: ["event": "\(event)"]
+        )
+    }
+}
+
+extension ServerReply {
+    /// An original server would take a failure for an answer.
+    fileprivate var understandsFailures: Bool {
+        switch self.requester {
+        case .local: true
+        case .remote(_, let callbackID): RequestID(callbackID) != nil
+        }
+    }
+}

@@ -1,0 +1,173 @@
+import CrossServerBus
+import CrossServerWire
+import Logging
+import NIOCore
+import NIOPosix
+import Synchronization
+
+/// The part of a server that talks to other servers: sends events, handles theirs, and keeps the requests that wait.
+///
+/// Without a bus it is a cluster of one.
+final class ClusterNode: Sendable {
+    let name: String
+    /// One life of this server: other servers tell it by this from one that had the name before.
+    let incarnation: String
+    let configuration: WebSocketCrossServerAdapter.Configuration
+    let channels: ClusterChannels
+    let inbox: String
+    let bus: (any Bus)?
+    /// Where this server handles its own events.
+    let eventLoop: any EventLoop
+    let logger: Logger
+    let tasks: HandlerTasks
+    let counters = ClusterCounters()
+    let throttles = ClusterThrottles()
+    let requests = Mutex(PendingRequests())
+    let listeners = Mutex(ClusterListeners())
+    let presence: NodePresence
+    private let hearing = Mutex<Set<BusLink>>([])
+
+    struct PendingRequests: Sendable {
+        var table = RequestTable<ReplySink>()
+        var isTicking = false
+        var isEnded = false
+    }
+
+    init(
+        name: String,
+        configuration: WebSocketCrossServerAdapter.Configuration,
+        bus: (any Bus)?,
+        eventLoop: any EventLoop,
+        logger: Logger
+    ) {
+        self.name = name
+        self.configuration = configuration
+        let cluster = configuration.cluster
+        self.incarnation = String(UInt64.random(in: .min ... .max), radix: 36)
+        self.channels = ClusterChannels(
+            bridgePrefix: cluster.bridgePrefix,
+            webSocketPrefix: cluster.webSocketPrefix
+        )
+        self.inbox = self.channels.inbox(of: name, incarnation: self.incarnation)
+        self.bus = bus
+        self.eventLoop = eventLoop
+        self.logger = logger
+        self.tasks = HandlerTasks(maximum: cluster.maximumRunningHandlers)
+        self.presence = NodePresence(name: name, incarnation: self.incarnation)
+    }
+
+    /// The channels that are subscribed for as long as the server runs.
+    var systemChannels: [String] { [self.channels.bridge, self.channels.cluster, self.inbox] }
+
+    /// Keeps the bus connected until the task is cancelled.
+    ///
+    /// - Throws: ``CrossServerError`` with `nameTaken`, or what the bus throws.
+    func run() async throws {
+        guard let bus = self.bus else { return }
+        bus.subscribe(to: self.systemChannels + self.configuration.cluster.customChannels)
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { try await bus.run(self) }
+            group.addTask { try await self.presence.refused() }
+            // Whichever ends first ends the other: the bus when the task is cancelled, or the refusal with an error.
+            defer { group.cancelAll() }
+            try await group.next()
+        }
+    }
+
+    /// Waits for the handlers that run, then ends the requests that still wait.
+    func stop(within deadline: Duration) async {
+        let timer = Task.detached {
+            // Cancelled when all handlers have ended: then nobody is left to cancel.
+            guard (try? await Task.sleep(for: deadline)) != nil else { return }
+            self.tasks.cancel()
+        }
+        await self.tasks.ended()
+        timer.cancel()
+        await timer.value
+        self.requests.withLock { requests in
+            requests.isEnded = true
+            for action in requests.table.endAll(.stopping) { Self.perform(action) }
+        }
+        self.listeners.withLock { $0 = ClusterListeners() }
+    }
+
+    /// Whether this server hears what it publishes on the link itself.
+    func hears(_ link: BusLink) -> Bool {
+        self.hearing.withLock { $0.contains(link) }
+    }
+}
+
+extension ClusterNode: BusReceiver {
+    func linkChanged(_ status: BusLinkStatus) {
+        self.hearing.withLock { links in
+            if status.canReceive { links.insert(status.link) } else { links.remove(status.link) }
+        }
+        // Over each link anew: a server with the same name may be heard over this one only.
+        if status.canReceive, status.canPublish { self.announce() }
+    }
+
+    func received(_ message: ByteBuffer, on channel: String, over link: BusLink) {
+        guard channel == self.channels.bridge || channel == self.inbox || channel == self.channels.cluster else {
+            return self.receivedCustom(message, on: channel)
+        }
+        do throws(BusMessageError) {
+            switch try BusMessage(decoding: message) {
+            case .event(let event) where channel == self.channels.cluster: self.receivedPresence(event)
+            case .event(let event): self.received(event)
+            case .reply(let reply): self.received(reply)
+            case .clients: self.refused("a message for clients", on: channel)
+            }
+        } catch {
+            self.refused("\(error)", on: channel)
+        }
+    }
+
+    func refused(_ problem: String, on channel: String) {
+        ClusterCounters.increment(self.counters.invalidMessages)
+        self.throttles.invalidMessage.log(
+            self.logger,
+            level: .notice,
+            "message of the bus dropped",
+            metadata: ["channel": "\(channel)", "problem": "\(problem)"]
+        )
+    }
+
+    private func received(_ event: CrossServerEvent) {
+        // This server has handled its own when it sent it.
+        guard event.sender != self.name, event.targets.isEmpty || event.targets.contains(self.name) else { return }
+        ClusterCounters.increment(self.counters.eventsReceived)
+        let reply = event.callbackID.map { id in
+            ServerReply(node: self, requester: .remote(server: event.sender, callbackID: id))
+        }
+        self.handle(event, reply)
+    }
+
+    private func received(_ reply: CrossServerReply) {
+        guard let id = RequestID(reply.callbackID), id.incarnation == self.incarnation else { return }
+        self.answered(id.number, by: reply.sender, reply.payload, error: reply.error)
+    }
+}
+
+/// What a server has counted of its talk with others. Any thread counts.
+final class ClusterCounters: Sendable {
+    let eventsReceived = Atomic<Int>(0)
+    let eventsSent = Atomic<Int>(0)
+    let invalidMessages = Atomic<Int>(0)
+    let repliesIgnored = Atomic<Int>(0)
+    let handlersRefused = Atomic<Int>(0)
+    let handlerFailures = Atomic<Int>(0)
+    let messagesNotSent = Atomic<Int>(0)
+
+    static func increment(_ counter: borrowing Atomic<Int>) {
+        counter.wrappingAdd(1, ordering: .relaxed)
+    }
+}
+
+/// The kinds of lines that other servers can cause.
+struct ClusterThrottles: Sendable {
+    let invalidMessage = LogThrottle()
+    let handlerFailure = LogThrottle()
+    let overload = LogThrottle()
+    let notSent = LogThrottle()
+    let nameTaken = LogThrottle()
+}

@@ -1,0 +1,48 @@
+public import CrossServerWire
+import Synchronization
+
+/// Answers one request of another server, or of this one.
+///
+/// Only the first answer counts. It may be given later and from any thread.
+public struct ServerReply: Sendable {
+    let node: ClusterNode
+    let requester: Requester
+    private let isAnswered = Flag()
+
+    enum Requester: Sendable {
+        case local(UInt64)
+        case remote(server: String, callbackID: String)
+    }
+
+    private final class Flag: Sendable {
+        let isSet = Atomic(false)
+    }
+
+    init(node: ClusterNode, requester: Requester) {
+        self.node = node
+        self.requester = requester
+    }
+
+    /// Answers with a payload. ``Payload/absent`` answers with none. A payload that cannot be sent is answered with the
+    /// failure `INVALID_REPLY`.
+    public func callAsFunction(_ payload: Payload) {
+        self.send(payload, failure: nil)
+    }
+
+    /// Answers with a value as JSON.
+    ///
+    /// - Throws: `EncodingError` when it cannot be represented; nothing was sent then.
+    public func callAsFunction(encoding value: some Encodable) throws {
+        self.send(try Payload(encoding: value), failure: nil)
+    }
+
+    /// Answers that the request failed. An original server gets the payload `{"error": message}`.
+    public func fail(_ failure: RequestFailure) {
+        self.send(["error": Payload(failure.message)], failure: failure)
+    }
+
+    private func send(_ payload: Payload, failure: RequestFailure?) {
+        guard !self.isAnswered.isSet.exchange(true, ordering: .acquiringAndReleasing) else { return }
+        self.node.reply(to: self.requester, payload, failure: failure)
+    }
+}
