@@ -4,12 +4,15 @@ import PackageDescription
 var settings: [SwiftSetting] = [
     .swiftLanguageMode(.v6),
     .enableUpcomingFeature("ExistentialAny"),
-    .enableUpcomingFeature("MemberImportVisibility"),
     .enableUpcomingFeature("InternalImportsByDefault"),
 ]
 
-// Scripts/sanitize sets it: see PthreadMutex.
-if Context.environment["CROSSSERVER_PTHREAD_LOCKS"] != nil { settings.append(.define("PTHREAD_LOCKS")) }
+// Scripts/sanitize sets it: see PthreadMutex, whose module not all who use it import.
+if Context.environment["CROSSSERVER_PTHREAD_LOCKS"] != nil {
+    settings.append(.define("PTHREAD_LOCKS"))
+} else {
+    settings.append(.enableUpcomingFeature("MemberImportVisibility"))
+}
 
 let package = Package(
     name: "cross-server",
@@ -139,6 +142,7 @@ let package = Package(
                 "CrossServerBus",
                 "CrossServerClient",
                 "CrossServerRedis",
+                "CrossServerWire",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "Logging", package: "swift-log"),
@@ -173,7 +177,7 @@ let package = Package(
         ),
         .testTarget(
             name: "CrossServerTests",
-            dependencies: ["CrossServer", "CrossServerTesting"],
+            dependencies: ["CrossServer", "CrossServerTesting", "CrossServerWire"],
             swiftSettings: settings
         ),
         .testTarget(
@@ -182,6 +186,7 @@ let package = Package(
                 "CrossServer",
                 "CrossServerClient",
                 "CrossServerTesting",
+                "CrossServerWire",
                 .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),

@@ -91,9 +91,9 @@ public final class TestClient: Sendable {
     public func request(_ event: String, _ payload: Payload = .absent) async throws -> Payload {
         let id = "test-\(self.requests.add(1, ordering: .relaxed).newValue)"
         let callbackId = CallbackID(id)
+        let start = self.inbox.received
         self.onHandler { _ = $0.send(Self.message(event, payload, callbackId: callbackId)) }
-        let envelope = try await self.inbox.take { item -> Envelope? in
-            guard case .message(let message) = item else { return nil }
+        let envelope = try await self.inbox.take(from: start) { message -> Envelope? in
             // A message that is no envelope is not the reply.
             let envelope = try? Envelope(scanning: message.payload)
             return envelope?.callbackId?.string == id ? envelope : nil
@@ -104,9 +104,7 @@ public final class TestClient: Sendable {
 
     /// The next message that was not asked for yet.
     public func nextMessage() async throws -> WebSocketMessage {
-        try await self.inbox.take { item in
-            if case .message(let message) = item { message } else { nil }
-        }
+        try await self.inbox.take { $0 }
     }
 
     /// The next message as text.
@@ -116,8 +114,7 @@ public final class TestClient: Sendable {
 
     /// The payload of the next pushed event with the name. Other messages are kept.
     public func next(_ event: String) async throws -> Payload {
-        try await self.inbox.take { item in
-            guard case .message(let message) = item else { return nil }
+        try await self.inbox.take { message in
             // A message that is no envelope is not the event.
             let envelope = try? Envelope(scanning: message.payload)
             return envelope?.event == event && envelope?.hasCallbackId == false ? envelope?.payload : nil
@@ -126,14 +123,12 @@ public final class TestClient: Sendable {
 
     /// Messages that came and that no call has taken.
     public var waitingMessages: [WebSocketMessage] {
-        self.inbox.items.compactMap { if case .message(let message) = $0 { message } else { nil } }
+        self.inbox.messages
     }
 
     /// Waits for the end of the connection.
     public func closed() async throws -> WebSocketClose {
-        try await self.inbox.take { item in
-            if case .closed(let close) = item { close } else { nil }
-        }
+        try await self.inbox.closed()
     }
 
     public func close(_ code: CloseCode = .normalClosure, reason: String = "") {
@@ -175,44 +170,62 @@ public enum TestClientError: Error, Hashable, Sendable {
 
 /// What a client has got, in order.
 private final class Inbox: WebSocketHandlerDelegate, Sendable {
-    enum Item: Sendable {
-        case message(WebSocketMessage)
-        case closed(WebSocketClose)
+    private struct State {
+        /// Those that no call has taken, with their numbers.
+        var messages: [(number: Int, message: WebSocketMessage)] = []
+        var received = 0
+        var close: WebSocketClose?
     }
 
-    private let state = Mutex<[Item]>([])
+    private let state = Mutex(State())
 
-    var items: [Item] { self.state.withLock { $0 } }
+    var messages: [WebSocketMessage] { self.state.withLock { $0.messages.map(\.message) } }
 
-    /// Waits for the first item that `select` takes, and removes it.
-    func take<Result>(_ select: (Item) throws -> Result?) async throws -> Result {
+    /// How many messages have come so far, those that were taken among them.
+    var received: Int { self.state.withLock { $0.received } }
+
+    /// Waits for the first message that `select` takes, and removes it. Looks at each message once.
+    ///
+    /// - Parameter start: the number of the first message to look at.
+    func take<Result>(from start: Int = 0, _ select: (WebSocketMessage) throws -> Result?) async throws -> Result {
+        var start = start
+        return try await self.wait { state throws in
+            let first = state.messages.firstIndex { $0.number >= start } ?? state.messages.endIndex
+            for index in state.messages[first...].indices {
+                if let result = try select(state.messages[index].message) {
+                    state.messages.remove(at: index)
+                    return result
+                }
+            }
+            start = state.received
+            if let close = state.close { throw TestClientError.connectionClosed(close.code, close.reason) }
+            return nil
+        }
+    }
+
+    func closed() async throws -> WebSocketClose {
+        try await self.wait { $0.close }
+    }
+
+    private func wait<Result>(for select: (inout State) throws -> Result?) async throws -> Result {
         let clock = ContinuousClock()
         let end = clock.now + .seconds(30)
         while true {
-            let (result, close) = try self.state.withLock { items -> (Result?, WebSocketClose?) in
-                for (index, item) in items.enumerated() {
-                    if let result = try select(item) {
-                        // The end of the connection stays for others who wait.
-                        if case .message = item { items.remove(at: index) }
-                        return (result, nil)
-                    }
-                    if case .closed(let close) = item { return (nil, close) }
-                }
-                return (nil, nil)
-            }
-            if let result { return result }
-            if let close { throw TestClientError.connectionClosed(close.code, close.reason) }
+            if let result = try self.state.withLock({ try select(&$0) }) { return result }
             guard clock.now < end else { throw TestClientError.timeout }
             try await Task.sleep(for: .milliseconds(1))
         }
     }
 
     func webSocket(_ handler: WebSocketHandler, received message: WebSocketMessage) {
-        self.state.withLock { $0.append(.message(message)) }
+        self.state.withLock { state in
+            state.messages.append((state.received, message))
+            state.received += 1
+        }
     }
 
     func webSocket(_ handler: WebSocketHandler, closed close: WebSocketClose) {
-        self.state.withLock { $0.append(.closed(close)) }
+        self.state.withLock { $0.close = close }
     }
 
     func webSocket(_ handler: WebSocketHandler, receivedPong payload: ByteBuffer) {}

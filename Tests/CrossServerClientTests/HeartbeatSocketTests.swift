@@ -76,6 +76,7 @@ import Testing
                 try await log.wait(for: "open")
                 client.setPingInterval(.milliseconds(10))
                 #expect(client.pingInterval == .milliseconds(10))
+                // That something does not happen can only be waited out.
                 try await Task.sleep(for: .milliseconds(100))
                 #expect(pings.load(ordering: .relaxed) == 0, "the wait under way goes on")
                 client.setPingInterval(.milliseconds(10), immediate: true)

@@ -22,6 +22,7 @@ private struct Tick: Event {
                 }
                 client.on("tick") { payload in seen.add("raw \(payload.json)") }
                 client.on("tick") { payload in
+                    // Long enough for others to overtake it, if they could.
                     try await Task.sleep(for: .milliseconds(1))
                     seen.add("raw async \(payload.json)")
                 }
@@ -222,7 +223,7 @@ private struct Tick: Event {
             }
             try await withClient(server.url, configuration) { client in
                 client.on("a") { payload in
-                    // Longer than a pong may take, which itself is long enough for a busy machine.
+                    // The time itself is tested: longer than a pong may take, which is long enough for a busy machine.
                     if payload == 0 { try await Task.sleep(for: .seconds(6)) }
                     await Task.yield()
                     seen.add(payload.json)

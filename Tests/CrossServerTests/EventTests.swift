@@ -47,9 +47,10 @@ private struct Note: Event {
     }
 
     @Test func asynchronousHandlersKeepTheOrderOfOneClient() async throws {
+        let (releases, continuation) = AsyncStream.makeStream(of: Void.self)
         try await withServer { adapter in
             adapter.onWebSocketEvent("slow") { _, payload, reply in
-                try await Task.sleep(for: .milliseconds(20))
+                for await _ in releases { break }
                 reply?(payload)
             }
             adapter.onWebSocketEvent("quick") { _, payload, reply in reply?(payload) }
@@ -60,6 +61,9 @@ private struct Note: Event {
                     #"{"event":"\#(number % 2 == 0 ? "slow" : "quick")","payload":\#(number),"callbackId":"c"}"#
                 )
             }
+            // All is there before the first handler ends.
+            try await eventually { server.adapter.statistics.messagesReceived == 10 }
+            for _ in 0..<5 { continuation.yield() }
             for number in 0..<10 {
                 #expect(try await client.nextText() == #"{"payload":\#(number),"callbackId":"c"}"#)
             }

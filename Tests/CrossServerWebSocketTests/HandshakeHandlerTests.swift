@@ -26,20 +26,20 @@ import Testing
             let flusher = WebSocketFlusher(eventLoop: self.channel.eventLoop)
             let handler = ServerHandshakeHandler(
                 maximumHeadSize: 2_048,
-                decide: { request, _ in
+                decide: { [unowned self] request, _ in
                     self.requests.append(request)
                     return self.decision(request)
                 },
-                upgraded: { _, _, acceptance in
+                upgraded: { [delegate] _, _, acceptance in
                     WebSocketHandler(
                         role: .server,
                         configuration: .init(),
                         deflate: acceptance.deflate,
                         flusher: flusher,
-                        delegate: self.delegate
+                        delegate: delegate
                     )
                 },
-                failed: { self.failures.append($0) }
+                failed: { [unowned self] in self.failures.append($0) }
             )
             try self.channel.connect(to: .init(ipAddress: "127.0.0.1", port: 1)).wait()
             try self.channel.pipeline.syncOperations.addHandlers(self.socket, handler)
@@ -47,6 +47,8 @@ import Testing
                 _ = handler.send(EncodedMessage(text: message.payload))
             }
         }
+
+        deinit { self.channel.discard() }
 
         func receive(_ bytes: some Sequence<UInt8>) throws {
             try self.channel.writeInbound(ByteBuffer(bytes: bytes))
@@ -194,20 +196,22 @@ import Testing
             let handler = ClientHandshakeHandler(
                 handshake: self.handshake,
                 maximumHeadSize: 2_048,
-                upgraded: { _, _, deflate in
+                upgraded: { [delegate] _, _, deflate in
                     WebSocketHandler(
                         role: .client,
                         configuration: .init(),
                         deflate: deflate,
                         flusher: flusher,
-                        delegate: self.delegate
+                        delegate: delegate
                     )
                 },
-                failed: { self.failures.append($0 as? WebSocketHandshakeError) }
+                failed: { [unowned self] in self.failures.append($0 as? WebSocketHandshakeError) }
             )
             try self.channel.pipeline.syncOperations.addHandler(handler)
             try self.channel.connect(to: .init(ipAddress: "127.0.0.1", port: 1)).wait()
         }
+
+        deinit { self.channel.discard() }
 
         func receive(_ text: String) throws {
             try self.channel.writeInbound(ByteBuffer(string: text))

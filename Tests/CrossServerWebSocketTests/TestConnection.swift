@@ -47,15 +47,20 @@ final class TestSocket: ChannelDuplexHandler {
     var flushCount = 0
     var readCount = 0
     var isOutputClosed = false
+    /// Kept here, because the embedded channel forgets those of writes that are never flushed.
+    private var promises: [EventLoopPromise<Void>] = []
 
     func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
         self.writes.append(self.unwrapOutboundIn(data))
-        context.write(data, promise: promise)
+        if let promise { self.promises.append(promise) }
+        context.write(data, promise: nil)
     }
 
     func flush(context: ChannelHandlerContext) {
         self.flushCount += 1
-        if !self.isStuck { context.flush() }
+        guard !self.isStuck else { return }
+        context.flush()
+        for promise in self.takePromises() { promise.succeed() }
     }
 
     func read(context: ChannelHandlerContext) {
@@ -69,7 +74,13 @@ final class TestSocket: ChannelDuplexHandler {
             promise?.succeed()
         } else {
             context.close(mode: mode, promise: promise)
+            for promise in self.takePromises() { promise.fail(ChannelError.ioOnClosedChannel) }
         }
+    }
+
+    private func takePromises() -> [EventLoopPromise<Void>] {
+        defer { self.promises = [] }
+        return self.promises
     }
 }
 
@@ -106,6 +117,8 @@ final class TestConnection {
         try self.channel.connect(to: .init(ipAddress: "127.0.0.1", port: 1)).wait()
         try self.channel.pipeline.syncOperations.addHandler(self.socket)
     }
+
+    deinit { self.channel.discard() }
 
     static func added(
         role: WebSocketRole = .server,
@@ -194,6 +207,14 @@ final class TestConnection {
     }
 
     var isClosed: Bool { !self.channel.isActive }
+}
+
+extension EmbeddedChannel {
+    /// An open channel and its handlers hold each other.
+    func discard() {
+        // The errors of the connection are no concern of the end of a test.
+        _ = try? self.finish(acceptAlreadyClosed: true)
+    }
 }
 
 extension EventLoopPromise where Value == Void {
