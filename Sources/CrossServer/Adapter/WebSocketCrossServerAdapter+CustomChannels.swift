@@ -1,4 +1,4 @@
-import CrossServerBus
+public import CrossServerBus
 public import CrossServerWire
 import Synchronization
 
@@ -89,6 +89,9 @@ extension WebSocketCrossServerAdapter {
 }
 
 extension WebSocketCrossServerAdapter {
+    /// The ways to other servers as they are now, for example one for each Redis node; none without a bus.
+    public var busLinks: [BusLinkStatus] { self.cluster.bus?.links ?? [] }
+
     /// Waits until other servers can be reached: this server's channels are subscribed on every link that is usable, and
     /// there is one.
     ///

@@ -126,7 +126,9 @@ extension WebSocketCrossServerAdapter {
         // Bounded by the servers that may answer.
         let (stream, continuation) = AsyncStream<CrossServerResponse<Payload>>.makeStream()
         let number = try self.cluster.request(request, .stream(continuation))
-        continuation.onTermination = { [weak cluster] _ in cluster?.cancel(number) }
+        continuation.onTermination = { [weak cluster] termination in
+            if case .cancelled = termination { cluster?.cancel(number) }
+        }
         return stream
     }
 

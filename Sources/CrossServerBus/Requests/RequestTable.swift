@@ -59,6 +59,9 @@ package struct RequestTable<Sink> {
 
     package var count: Int { self.entries.count }
 
+    /// How many deadlines are kept, also of requests that have ended.
+    var deadlineCount: Int { self.deadlines.count }
+
     /// Adds a request, before it is sent.
     ///
     /// - Parameters:
