@@ -7,8 +7,7 @@ let benchmarks: @Sendable () -> Void = {
         metrics: [.wallClock, .mallocs],
         warmupIterations: 2,
         maxDuration: .seconds(1),
-        maxIterations: 200,
-        thresholds: [.mallocs: .init(relative: [.p90: 1])]
+        maxIterations: 200
     )
     wireBenchmarks()
     webSocketBenchmarks()

@@ -28,7 +28,7 @@ func serverBenchmarks() {
         }
     }
 
-    Benchmark("broadcast to 1,000 clients") { benchmark in
+    Benchmark("broadcast to 1000 clients") { benchmark in
         let server = try EmbeddedServer(clients: 1_000)
         try benchmark.measure {
             try server.adapter.broadcast("say", ["msg": "hello"])
@@ -37,7 +37,7 @@ func serverBenchmarks() {
         blackHole(server.sinks[999].byteCount)
     }
 
-    Benchmark("broadcast to a room of 1,000 clients") { benchmark in
+    Benchmark("broadcast to a room of 1000 clients") { benchmark in
         let server = try EmbeddedServer(clients: 1_000)
         for id in 0..<1_000 { try server.adapter.joinRoom("lobby", in: "chat", "\(id)") }
         try benchmark.measure {

@@ -3,7 +3,7 @@ import CrossServerWebSocket
 import NIOCore
 
 func webSocketBenchmarks() {
-    Benchmark("frame decode, 64 texts of 40 bytes in one read", configuration: .thousand) { benchmark in
+    Benchmark("decode 64 frames of one read", configuration: .thousand) { benchmark in
         let connection = try EmbeddedConnection()
         var bytes = ByteBuffer()
         for _ in 0..<64 { bytes.writeImmutableBuffer(ClientFrame.text(String(repeating: "a", count: 40))) }
