@@ -38,11 +38,15 @@ public struct EncodedMessage: Sendable {
         buffer.moveWriterIndex(to: Self.maximumHeaderSize)
         buffer.moveReaderIndex(to: Self.maximumHeaderSize)
         writing(&buffer)
-        self.init(kind: kind, payloadAfterHeaderRoom: buffer)
+        self.kind = kind
+        self.headerSize = Self.writeHeader(kind, before: &buffer)
+        self.frame = buffer
     }
 
-    private init(kind: WebSocketMessage.Kind, payloadAfterHeaderRoom buffer: ByteBuffer) {
-        var buffer = buffer
+    /// Takes the buffer in place: a second reference to it would make the first write copy the payload.
+    ///
+    /// - Returns: the size of the header in bytes.
+    private static func writeHeader(_ kind: WebSocketMessage.Kind, before buffer: inout ByteBuffer) -> UInt8 {
         let size = buffer.writerIndex - Self.maximumHeaderSize
         let firstByte: UInt8 = kind == .text ? 0x81 : 0x82
         let headerSize: Int
@@ -61,9 +65,7 @@ public struct EncodedMessage: Sendable {
             buffer.setInteger(UInt64(size), at: 2)
         }
         buffer.moveReaderIndex(to: Self.maximumHeaderSize - headerSize)
-        self.kind = kind
-        self.frame = buffer
-        self.headerSize = UInt8(headerSize)
+        return UInt8(headerSize)
     }
 
     /// A slice of the frame, not a copy.
