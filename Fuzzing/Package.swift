@@ -14,6 +14,7 @@ func fuzzer(_ name: String) -> Target {
         name: name,
         dependencies: [
             "FuzzSupport",
+            .product(name: "CrossServerRESP", package: "cross-server"),
             .product(name: "CrossServerWebSocket", package: "cross-server"),
             .product(name: "CrossServerWire", package: "cross-server"),
             .product(name: "HTTPTypes", package: "swift-http-types"),
@@ -45,5 +46,6 @@ let package = Package(
         fuzzer("FuzzDeflate"),
         fuzzer("FuzzHandshake"),
         fuzzer("FuzzEnvelope"),
+        fuzzer("FuzzRESP"),
     ]
 )

@@ -95,9 +95,9 @@ struct RESPReader {
         case UInt8(ascii: "$"): return .value(.bulkString(self.slice(content..<end)))
         case UInt8(ascii: "!"): return .value(.bulkError(self.text(content..<end)))
         default:
-            guard end - content >= 4, self.bytes[content + 3] == UInt8(ascii: ":") else {
-                throw .invalid("verbatim string without a format")
-            }
+            guard end - content >= 4, self.bytes[content + 3] == UInt8(ascii: ":"),
+                self.bytes[content..<(content + 3)].allSatisfy({ $0 < 0x80 })
+            else { throw .invalid("verbatim string without a format") }
             let format = self.text(content..<(content + 3))
             return .value(.verbatimString(format: format, self.slice((content + 4)..<end)))
         }
@@ -154,14 +154,14 @@ struct RESPReader {
         var index = max(start, self.progress.searched)
         let furthest = start + self.limits.maximumLineLength
         let end = min(self.bytes.count, furthest + 1)
-        while index < end, self.bytes[index] != .carriageReturn { index &+= 1 }
+        while index < end, self.bytes[index] != .carriageReturn, self.bytes[index] != .lineFeed { index &+= 1 }
         guard index <= furthest else {
             throw .limitExceeded("line is longer than \(self.limits.maximumLineLength) bytes")
         }
-        guard index + 1 < self.bytes.count else {
-            self.progress.searched = index
-            return nil
-        }
+        self.progress.searched = index
+        guard index < self.bytes.count else { return nil }
+        guard self.bytes[index] == .carriageReturn else { throw .invalid("line does not end with CR LF") }
+        guard index + 1 < self.bytes.count else { return nil }
         guard self.bytes[index + 1] == .lineFeed else { throw .invalid("line does not end with CR LF") }
         return start..<index
     }

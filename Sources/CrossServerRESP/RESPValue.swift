@@ -25,7 +25,7 @@ public enum RESPValue: Sendable, Hashable {
     /// In the order in which the entries came; keys may repeat.
     case map([RESPMapEntry])
     case push([RESPValue])
-    /// The format has three characters: `txt` or `mkd`. Indirect, since the size of this rare case would be that of all.
+    /// The format has three ASCII characters: `txt` or `mkd`. Indirect, since the size of this rare case would be that of all.
     indirect case verbatimString(format: String, ByteBuffer)
 }
 

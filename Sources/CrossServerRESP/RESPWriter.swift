@@ -36,6 +36,11 @@ extension ByteBuffer {
         self.writeRESPHeader("*", count)
     }
 
+    /// Writes the beginning of a push, which is an array in RESP2; as many values have to follow.
+    public mutating func writeRESPPushHeader(count: Int, version: RESPVersion) {
+        self.writeRESPHeader(version == .resp3 ? ">" : "*", count)
+    }
+
     public mutating func writeRESPBulkString(_ text: String) {
         var text = text
         text.withUTF8 { self.writeRESPBulkString(UnsafeRawBufferPointer($0)) }
