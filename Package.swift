@@ -21,6 +21,7 @@ let package = Package(
         .library(name: "CrossServer", targets: ["CrossServer"]),
         .library(name: "CrossServerBus", targets: ["CrossServerBus"]),
         .library(name: "CrossServerClient", targets: ["CrossServerClient"]),
+        .library(name: "CrossServerRESP", targets: ["CrossServerRESP"]),
         .library(name: "CrossServerRedis", targets: ["CrossServerRedis"]),
         .library(name: "CrossServerTesting", targets: ["CrossServerTesting"]),
         .library(name: "CrossServerWebSocket", targets: ["CrossServerWebSocket"]),

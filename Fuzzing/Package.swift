@@ -14,6 +14,7 @@ func fuzzer(_ name: String) -> Target {
         name: name,
         dependencies: [
             "FuzzSupport",
+            .product(name: "CrossServerRESP", package: "cross-server"),
             .product(name: "CrossServerWebSocket", package: "cross-server"),
             .product(name: "CrossServerWire", package: "cross-server"),
             .product(name: "HTTPTypes", package: "swift-http-types"),
@@ -47,5 +48,6 @@ let package = Package(
         fuzzer("FuzzEnvelope"),
         fuzzer("FuzzMessagePack"),
         fuzzer("FuzzBusMessage"),
+        fuzzer("FuzzRESP"),
     ]
 )

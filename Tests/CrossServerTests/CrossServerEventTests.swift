@@ -69,7 +69,11 @@ struct CrossServerEventTests {
             adapter.onCrossServerEvent(Add.self) { add, _ in Add.Reply(sum: add.left + add.right) }
             adapter.onCrossServerEvent(Note.self) { note, sender async in journal.add("\(sender): \(note.text)") }
         } run: { servers in
-            let replies = try await servers[0].emitCrossServer(Add(left: 2, right: 3), to: .server("b"), timeout: .seconds(60))
+            let replies = try await servers[0].emitCrossServer(
+                Add(left: 2, right: 3),
+                to: .server("b"),
+                timeout: .seconds(60)
+            )
             #expect(replies == CrossServerReplies(replies: ["b": .init(sum: 5)]))
             try servers[0].emitCrossServer(Note(text: "hi"), to: .server("b"))
             try await eventually { journal.all == ["a: hi"] }
@@ -84,7 +88,11 @@ struct CrossServerEventTests {
     @Test func repliesComeOneByOne() async throws {
         try await withCluster(["a", "b", "c"], prepare: Self.echo) { servers in
             var remaining: [Int?] = []
-            for await response in try servers[0].crossServerReplies("echo", to: .servers(["a", "b", "c"]), timeout: .seconds(60)) {
+            for await response in try servers[0].crossServerReplies(
+                "echo",
+                to: .servers(["a", "b", "c"]),
+                timeout: .seconds(60)
+            ) {
                 guard case .reply(_, _, let left) = response else { continue }
                 remaining.append(left)
             }
@@ -110,11 +118,16 @@ struct CrossServerEventTests {
     @Test func failuresSayWhy() async throws {
         struct Odd: Error {}
         try await withCluster(["a", "b"]) { adapter in
-            adapter.onCrossServerEvent("fails") { _, _ in throw RequestFailure(code: "NO_ROOM", message: "no such room") }
+            adapter.onCrossServerEvent("fails") { _, _ in throw RequestFailure(code: "NO_ROOM", message: "no such room")
+            }
             adapter.onCrossServerEvent("odd") { _, _ async throws in throw Odd() }
         } run: { servers in
             for (event, code) in [("fails", "NO_ROOM"), ("odd", "INTERNAL_ERROR"), ("unknown", "UNKNOWN_EVENT")] {
-                let replies = try await servers[0].emitCrossServer(event, to: .servers(["a", "b"]), timeout: .seconds(60))
+                let replies = try await servers[0].emitCrossServer(
+                    event,
+                    to: .servers(["a", "b"]),
+                    timeout: .seconds(60)
+                )
                 #expect(replies.missing.count == 2)
                 for missing in replies.missing {
                     guard case .failed(code, _) = missing.reason else {
@@ -130,7 +143,11 @@ struct CrossServerEventTests {
         try await withCluster(["a", "b", "c"]) { adapter in
             for answer in [1, 2] { adapter.onCrossServerEvent("twice") { _, reply in reply?(Payload(answer)) } }
         } run: { servers in
-            let replies = try await servers[0].emitCrossServer("twice", to: .servers(["b", "c"]), timeout: .seconds(60))
+            let replies = try await servers[0].emitCrossServer(
+                "twice",
+                to: .servers(["b", "c"]),
+                timeout: .seconds(60)
+            )
             #expect(replies.replies == ["b": 1, "c": 1])
             #expect(replies.isComplete)
         }
@@ -242,7 +259,12 @@ struct CrossServerEventTests {
             adapter.onCrossServerEvent(name) { event, reply in reply?(event.payload) }
         } run: { servers in
             let payload: Payload = ["__proto__": ["isAdmin": true]]
-            let replies = try await servers[0].emitCrossServer(name, payload, to: .servers(["a", "b"]), timeout: .seconds(60))
+            let replies = try await servers[0].emitCrossServer(
+                name,
+                payload,
+                to: .servers(["a", "b"]),
+                timeout: .seconds(60)
+            )
             #expect(replies.replies == ["a": payload, "b": payload])
         }
     }
@@ -304,12 +326,16 @@ struct CrossServerEventTests {
         try await withCluster(["a", "b"], buses: [hub.makeBus(), hub.makeBus()], prepare: Self.echo) { servers in
             let intruder = Intruder(bus: hub.makeBus())
             try await intruder.run { bus in
-                let garbage: [[UInt8]] = [[], [0xC1], Array("{".utf8), Array(#"{"data":5}"#.utf8), [0xDF, 255, 255, 255, 255]]
+                let garbage: [[UInt8]] = [
+                    [], [0xC1], Array("{".utf8), Array(#"{"data":5}"#.utf8), [0xDF, 255, 255, 255, 255],
+                ]
                 for bytes in garbage {
                     try bus.publish(ByteBuffer(bytes: bytes), to: "csbp:server_bridge", completion: nil)
                     try bus.publish(ByteBuffer(bytes: bytes), to: "csbp:cluster", completion: nil)
                 }
-                try await eventually { servers.allSatisfy { $0.statistics.cluster.invalidMessages == 2 * garbage.count } }
+                try await eventually {
+                    servers.allSatisfy { $0.statistics.cluster.invalidMessages == 2 * garbage.count }
+                }
             }
             #expect(try await servers[0].emitCrossServer("echo", timeout: .seconds(60)).replies.count == 2)
         }
