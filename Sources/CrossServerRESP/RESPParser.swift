@@ -1,0 +1,152 @@
+public import NIOCore
+
+/// Reads the values that a Redis server sends, RESP2 and RESP3, from bytes that come in any pieces.
+///
+/// Only whole values are taken from the buffer, so that nothing is kept besides it. How far a value was seen whose end is
+/// missing is remembered: its bytes are looked at a constant number of times, however many reads it comes in.
+public struct RESPParser: Sendable {
+    private let limits: RESPLimits
+    /// Of the value whose end is missing.
+    private var scan: Scan?
+
+    private struct Scan {
+        var progress = RESPReader.Progress()
+        var open: [Open] = []
+    }
+
+    /// An aggregate whose values are not all there.
+    private struct Open {
+        var remaining: Int
+        var isAttribute: Bool
+    }
+
+    public init(limits: RESPLimits = RESPLimits()) {
+        self.limits = limits
+    }
+
+    /// Takes the next value from the buffer. Its strings are slices of the buffer, and keep the memory of all of it.
+    ///
+    /// Until it returns a value, the buffer must begin with the same bytes at the next call, with more behind them.
+    ///
+    /// - Returns: nil when more bytes are needed.
+    /// - Throws: the parser must not be used any more then.
+    public mutating func next(from buffer: inout ByteBuffer) throws(RESPError) -> RESPValue? {
+        guard buffer.readableBytes > 0 else { return nil }
+        let source = buffer
+        let limits = self.limits
+        var scan = self.scan
+        self.scan = nil
+        let found = try source.withUnsafeReadableBytes { bytes throws(RESPError) -> (RESPValue, Int)? in
+            var reader = RESPReader(buffer: source, bytes: bytes, limits: limits, progress: .init())
+            if scan == nil, let value = try Self.value(&reader, depth: 0) { return (value, reader.progress.position) }
+            var open = scan.map(\.open) ?? []
+            reader.progress = scan.map(\.progress) ?? .init()
+            guard try Self.isWhole(&reader, open: &open) else {
+                scan = Scan(progress: reader.progress, open: open)
+                return nil
+            }
+            reader.progress = .init()
+            return try Self.value(&reader, depth: 0).map { ($0, reader.progress.position) }
+        }
+        guard let (value, length) = found else {
+            self.scan = scan
+            return nil
+        }
+        buffer.moveReaderIndex(forwardBy: length)
+        return value
+    }
+
+    /// - Returns: nil when bytes are missing.
+    private static func value(_ reader: inout RESPReader, depth: Int) throws(RESPError) -> RESPValue? {
+        while true {
+            guard let item = try reader.nextItem() else { return nil }
+            guard case .aggregate(let aggregate, let slots) = item else {
+                guard case .value(let value) = item else { return nil }
+                return value
+            }
+            guard depth < reader.limits.maximumDepth else { throw Self.tooDeep(reader.limits) }
+            if aggregate == .map {
+                guard let entries = try Self.entries(&reader, count: slots / 2, depth: depth) else { return nil }
+                return .map(entries)
+            }
+            guard let elements = try Self.elements(&reader, count: slots, depth: depth) else { return nil }
+            switch aggregate {
+            case .array, .map: return .array(elements)
+            case .set: return .set(elements)
+            case .push: return .push(elements)
+            // The value that it is about follows.
+            case .attribute: continue
+            }
+        }
+    }
+
+    private static func elements(
+        _ reader: inout RESPReader,
+        count: Int,
+        depth: Int
+    ) throws(RESPError) -> [RESPValue]? {
+        var elements: [RESPValue] = []
+        elements.reserveCapacity(reader.capacity(for: count))
+        for _ in 0..<count {
+            guard let element = try Self.value(&reader, depth: depth + 1) else { return nil }
+            elements.append(element)
+        }
+        return elements
+    }
+
+    private static func entries(
+        _ reader: inout RESPReader,
+        count: Int,
+        depth: Int
+    ) throws(RESPError) -> [RESPMapEntry]? {
+        var entries: [RESPMapEntry] = []
+        entries.reserveCapacity(reader.capacity(for: count))
+        for _ in 0..<count {
+            guard let key = try Self.value(&reader, depth: depth + 1),
+                let value = try Self.value(&reader, depth: depth + 1)
+            else { return nil }
+            entries.append(RESPMapEntry(key: key, value: value))
+        }
+        return entries
+    }
+
+    /// Passes over the items of a value, from where the last call had to stop. Makes the same checks as ``value``.
+    private static func isWhole(_ reader: inout RESPReader, open: inout [Open]) throws(RESPError) -> Bool {
+        while let item = try reader.nextItem() {
+            if case .aggregate(let aggregate, let slots) = item {
+                guard open.count < reader.limits.maximumDepth else { throw Self.tooDeep(reader.limits) }
+                if slots > 0 {
+                    open.append(Open(remaining: slots, isAttribute: aggregate == .attribute))
+                    continue
+                }
+                if aggregate == .attribute { continue }
+            }
+            if Self.endValue(&open) { return true }
+        }
+        return false
+    }
+
+    /// A value has ended, and with it perhaps those that hold it.
+    ///
+    /// - Returns: whether the outermost one has.
+    private static func endValue(_ open: inout [Open]) -> Bool {
+        while let last = open.indices.last {
+            open[last].remaining -= 1
+            guard open[last].remaining == 0 else { return false }
+            if open.removeLast().isAttribute { return false }
+        }
+        return true
+    }
+
+    private static func tooDeep(_ limits: RESPLimits) -> RESPError {
+        .limitExceeded("value is more than \(limits.maximumDepth) deep")
+    }
+}
+
+extension RESPReader {
+    /// What to reserve for elements that were announced: no more than can come from the bytes that are there.
+    func capacity(for count: Int) -> Int {
+        let shortestValue = 3
+        return min(count, (self.bytes.count - self.progress.position) / shortestValue)
+    }
+}
