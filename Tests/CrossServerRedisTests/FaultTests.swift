@@ -15,6 +15,9 @@ import Testing
             try await bus.roundTrip("before", on: "a", recorder)
             server.kill()
             try await eventually("out of use") { bus.links.allSatisfy { !$0.canPublish && !$0.canReceive } }
+            try await eventually("told that nobody listens") {
+                Set(recorder.reports.filter { $0.event == .connectFailed }.map(\.type)).count == 2
+            }
             let error = await #expect(throws: BusError.self) { try await bus.send("x", to: "a") }
             #expect(error?.code == .notConnected)
             bus.subscribe(to: ["c"])
@@ -149,8 +152,9 @@ import Testing
             password.withLock { $0 = "right" }
             try await bus.ready(1)
             try server.cli("CONFIG", "SET", "requirepass", "new")
-            _ = try Programs.run("redis-cli", ["-p", "\(server.port)", "-a", "new", "CLIENT", "KILL", "TYPE", "normal"])
-            _ = try Programs.run("redis-cli", ["-p", "\(server.port)", "-a", "new", "CLIENT", "KILL", "TYPE", "pubsub"])
+            for type in ["normal", "pubsub"] {
+                try Programs.run("redis-cli", ["-p", "\(server.port)", "-a", "new", "CLIENT", "KILL", "TYPE", type])
+            }
             try await eventually("refused again") {
                 recorder.reports.suffix(4).contains { $0.error?.contains("WRONGPASS") == true && $0.type == .publisher }
                     && recorder.reports.suffix(4).contains {

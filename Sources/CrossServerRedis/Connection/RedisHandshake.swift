@@ -76,7 +76,8 @@ struct RedisHandshake: Sendable {
             return nil
         case .requireMaster:
             guard case .array(let elements) = reply, let role = elements.first?.string else { return nil }
-            return role == "master" ? nil : RedisFailure(.wrongRole, "the server is a \(role.prefix(20)), not the master")
+            if role == "master" { return nil }
+            return RedisFailure(.wrongRole, "the server is a \(role.prefix(20)), not the master")
         case .clusterNodes:
             self.facts.members = RedisClusterNodes.members(in: reply.string ?? "")
             return nil

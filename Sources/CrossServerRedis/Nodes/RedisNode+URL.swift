@@ -85,7 +85,9 @@ struct RedisURLParser {
 
     private static func node(_ scheme: Scheme, hosts: Substring, path: Substring) throws(BusError) -> RedisNode {
         if scheme == .unix {
-            guard hosts.isEmpty, !path.isEmpty else { throw Self.invalid("a unix URL needs an absolute path and no host") }
+            guard hosts.isEmpty, !path.isEmpty else {
+                throw Self.invalid("a unix URL needs an absolute path and no host")
+            }
             return RedisNode(unixSocket: "/" + (try Self.decoded(path, "the path")))
         }
         if scheme.isSentinel {
@@ -105,7 +107,9 @@ struct RedisURLParser {
             guard path.isEmpty || path == "0" else { throw Self.invalid("a cluster has no database but 0") }
             return RedisNode(.cluster(addresses))
         }
-        guard addresses.count == 1 else { throw Self.invalid("it names several hosts; write redis-cluster:// for a cluster") }
+        guard addresses.count == 1 else {
+            throw Self.invalid("it names several hosts; write redis-cluster:// for a cluster")
+        }
         var node = RedisNode(.server(addresses[0]))
         if !path.isEmpty { node.database = try Self.database(path) }
         return node
@@ -135,7 +139,9 @@ struct RedisURLParser {
         var host = text.prefix { $0 != ":" }
         var rest = text.dropFirst(host.count)
         if text.hasPrefix("[") {
-            guard let end = text.firstIndex(of: "]") else { throw Self.invalid("the bracket of the address is not closed") }
+            guard let end = text.firstIndex(of: "]") else {
+                throw Self.invalid("the bracket of the address is not closed")
+            }
             host = text[..<end].dropFirst()
             rest = text[text.index(after: end)...]
             guard host.contains(":"), host.allSatisfy({ $0.isHexDigit || $0 == ":" || $0 == "." }) else {

@@ -15,7 +15,8 @@ public struct SelectionStrategy: Sendable, Hashable, CustomStringConvertible {
 
     /// - Parameter name: `random`, `round-robin` or `fastest`.
     public init?(_ name: String) {
-        guard let known = [Self.random, .roundRobin, .fastest].first(where: { $0.description == name }) else { return nil }
+        let all: [Self] = [.random, .roundRobin, .fastest]
+        guard let known = all.first(where: { $0.description == name }) else { return nil }
         self = known
     }
 }

@@ -29,7 +29,8 @@ final class Subscriber {
     func unsubscribe(from channels: [String]) {
         for channel in channels where self.subscriptions.release(channel) {
             self.names.remove(channel)
-            self.waits.removeValue(forKey: channel)?.forEach { $0.finish(.unusable) }
+            let outcome = SubscriptionWait.Outcome.refused(channel: channel, message: "it is wanted no more")
+            for wait in self.waits.removeValue(forKey: channel) ?? [] { wait.finish(outcome) }
         }
         self.checkComplete()
         self.scheduleFlush()
@@ -108,11 +109,13 @@ final class Subscriber {
         case .none:
             break
         case .confirmed(let channel):
-            self.waits.removeValue(forKey: channel)?.forEach { $0.confirmed() }
+            for wait in self.waits.removeValue(forKey: channel) ?? [] { wait.confirmed() }
         case .refused(let channel, let wasSubscribing, let message):
             self.link?.subscriptionFailed(channel, wasSubscribing: wasSubscribing, message)
             guard wasSubscribing else { return }
-            self.waits.removeValue(forKey: channel)?.forEach { $0.finish(.refused(channel: channel, message: message)) }
+            for wait in self.waits.removeValue(forKey: channel) ?? [] {
+                wait.finish(.refused(channel: channel, message: message))
+            }
         case .pong:
             self.connection?.pongReceived()
         }

@@ -135,7 +135,12 @@ enum Programs {
 
     /// - Returns: what the program prints on both of its outputs, whatever its exit status.
     @discardableResult
-    static func run(_ name: String, _ arguments: [String], in directory: URL? = nil, input: Data? = nil) throws -> String {
+    static func run(
+        _ name: String,
+        _ arguments: [String],
+        in directory: URL? = nil,
+        input: Data? = nil
+    ) throws -> String {
         let process = Process()
         process.executableURL = try Self.find(name)
         process.arguments = arguments
