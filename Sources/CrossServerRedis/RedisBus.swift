@@ -1,1 +1,161 @@
-import CrossServerBus
+public import CrossServerBus
+public import Logging
+public import NIOCore
+public import NIOPosix
+import Synchronization
+
+/// A bus over one or several Redis or Valkey nodes: subscribes on all of them and publishes each message on one.
+///
+/// ```swift
+/// let bus = try RedisBus("redis://10.0.0.5:6379", "rediss://user:secret@10.0.0.6:6380")
+/// ```
+///
+/// For each node there is one connection that publishes and one that subscribes. A connection that is lost is made
+/// again for ever, with growing waits. One that hangs is found by probes and given up; what a server answers after that
+/// is not heard. A node is used again when a new connection has answered and, for receiving, when every wanted channel
+/// is subscribed on it.
+public final class RedisBus: Bus {
+    public let configuration: Configuration
+    let core: BusCore
+    private let eventLoopGroup: any EventLoopGroup
+
+    /// - Parameters:
+    ///   - nodes: more can be added later.
+    ///   - eventLoopGroup: the process-wide group by default. Each node takes one of its loops.
+    ///   - logger: label `crossserver.redis` by default.
+    /// - Throws: ``BusError`` with `invalidConfiguration`.
+    public init(
+        nodes: [RedisNode],
+        configuration: Configuration = Configuration(),
+        eventLoopGroup: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton,
+        logger: Logger = Logger(label: "crossserver.redis")
+    ) throws(BusError) {
+        try configuration.validate()
+        self.configuration = configuration
+        self.eventLoopGroup = eventLoopGroup
+        self.core = BusCore(configuration: configuration, logger: logger)
+        for node in nodes { _ = try self.add(node) }
+    }
+
+    /// - Parameter urls: in the forms of ``RedisNode/init(_:)``.
+    /// - Throws: ``BusError`` with `invalidConfiguration`.
+    public convenience init(_ urls: String...) throws(BusError) {
+        var nodes: [RedisNode] = []
+        for url in urls { nodes.append(try RedisNode(url)) }
+        try self.init(nodes: nodes)
+    }
+
+    deinit {
+        self.core.end()
+    }
+
+    public func run(_ receiver: any BusReceiver) async throws {
+        let (added, continuation) = AsyncStream<RedisLink>.makeStream()
+        let links = try self.core.table.withLock { table throws(BusError) in
+            guard case .idle = table.phase else { throw BusError(.alreadyRun, "a bus runs once") }
+            table.phase = .running(receiver, continuation)
+            return table.entries.map(\.link)
+        }
+        await withDiscardingTaskGroup { group in
+            for link in links { group.addTask { await link.run(receiver) } }
+            // Ends when this task is cancelled, and the links with it.
+            for await link in added { group.addTask { await link.run(receiver) } }
+        }
+        self.core.end()
+    }
+
+    public func publish(
+        _ message: ByteBuffer,
+        to channel: String,
+        completion: (@Sendable (Result<Publication, BusError>) -> Void)? = nil
+    ) throws(BusError) {
+        guard message.readableBytes <= self.configuration.maximumMessageSize else {
+            self.core.counters.failed.add(1)
+            let limit = self.configuration.maximumMessageSize
+            throw BusError(.messageTooLarge, "the message has \(message.readableBytes) bytes, the limit is \(limit)")
+        }
+        if let link = self.core.selection.withLock({ $0.next() }) {
+            switch link.publish(message, to: channel, completion: completion) {
+            case .appended, .firstOfBatch: return
+            case .full, .closed: break
+            }
+        }
+        try self.publishAnywhere(message, to: channel, completion: completion)
+    }
+
+    /// The link of choice takes no more: any other will do.
+    private func publishAnywhere(
+        _ message: ByteBuffer,
+        to channel: String,
+        completion: (@Sendable (Result<Publication, BusError>) -> Void)?
+    ) throws(BusError) {
+        var isFull = false
+        for link in self.core.selection.withLock({ $0.links }) {
+            switch link.publish(message, to: channel, completion: completion) {
+            case .appended, .firstOfBatch: return
+            case .full: isFull = true
+            case .closed: continue
+            }
+        }
+        self.core.counters.failed.add(1)
+        guard isFull else { throw BusError(.notConnected, "no Redis node can be published on") }
+        let limit = self.configuration.maximumBytesInFlight
+        throw BusError(.tooManyBytesInFlight, "\(limit) bytes wait to be published on each Redis node")
+    }
+
+    public func subscribe(to channels: [String]) {
+        self.core.table.withLock { table in
+            let new = channels.filter { table.wanted.insert($0).inserted }
+            if new.isEmpty { return }
+            // Within the lock, so that all links see the changes in one order.
+            for entry in table.entries { entry.link.subscribe(to: new) }
+        }
+    }
+
+    public func unsubscribe(from channels: [String]) {
+        self.core.table.withLock { table in
+            let left = channels.filter { table.wanted.remove($0) != nil }
+            if left.isEmpty { return }
+            for entry in table.entries { entry.link.unsubscribe(from: left) }
+        }
+    }
+
+    public var links: [BusLinkStatus] { self.core.table.withLock { $0.entries.map(\.status) } }
+}
+
+// Nodes that come and go
+extension RedisBus {
+    /// Adds a node. When the bus runs it is connected at once, and first of all every wanted channel is subscribed.
+    ///
+    /// - Throws: ``BusError`` with `invalidConfiguration`, or with `alreadyRun` when the bus has ended.
+    public func add(_ node: RedisNode) throws(BusError) -> BusLink {
+        let number = self.core.table.withLock { table in
+            table.lastNumber += 1
+            return table.lastNumber
+        }
+        let link = try RedisLink(number: number, node: node, core: self.core, eventLoop: self.eventLoopGroup.next())
+        try self.core.table.withLock { table throws(BusError) in
+            if case .ended = table.phase { throw BusError(.alreadyRun, "the bus has ended") }
+            let status = BusLinkStatus(link: link.busLink, name: link.name, canPublish: false, canReceive: false)
+            table.entries.append(BusCore.Entry(link: link, status: status))
+            if !table.wanted.isEmpty { link.subscribe(to: Array(table.wanted)) }
+            if case .running(_, let added) = table.phase { added.yield(link) }
+        }
+        self.core.changes.emit(())
+        return link.busLink
+    }
+
+    /// Closes the connections to a node and uses it no more. Publishes that were not answered have an unknown outcome.
+    ///
+    /// - Returns: false when there is no such link.
+    @discardableResult
+    public func remove(_ link: BusLink) -> Bool {
+        let removed = self.core.table.withLock { table -> RedisLink? in
+            guard let index = table.entries.firstIndex(where: { $0.link.busLink == link }) else { return nil }
+            self.core.selection.withLock { $0.remove(number: link.number) }
+            return table.entries.remove(at: index).link
+        }
+        removed?.stop()
+        return removed != nil
+    }
+}

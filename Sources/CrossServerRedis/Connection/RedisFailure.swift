@@ -1,0 +1,37 @@
+/// Why there is no connection to a Redis server, or none any more.
+struct RedisFailure: Error, Sendable, Equatable, CustomStringConvertible {
+    enum Kind: Sendable, Equatable {
+        /// No connection, or none that TLS accepts.
+        case unreachable
+        /// No connection that is ready within the connect timeout.
+        case timedOut
+        /// Name or password are wrong, or missing.
+        case authentication
+        /// The server loads its data, or has lost its master.
+        case notReady
+        /// A replica, where the master is wanted.
+        case wrongRole
+        /// The server answered a command that is needed with an error.
+        case refused
+        /// The connection was closed by the server or the network.
+        case lost
+        /// A publish or a probe was not answered in time.
+        case unanswered
+        /// The server sent what is not the protocol, or more than the limits allow.
+        case protocolViolation
+        /// No Sentinel names the master, no member of the cluster is known.
+        case discovery
+        /// The link was removed, or the bus has ended.
+        case stopped
+    }
+
+    var kind: Kind
+    var message: String
+
+    init(_ kind: Kind, _ message: String) {
+        self.kind = kind
+        self.message = message
+    }
+
+    var description: String { self.message }
+}

@@ -1,0 +1,2 @@
+// One import is enough to use a bus over Redis.
+@_exported public import CrossServerBus

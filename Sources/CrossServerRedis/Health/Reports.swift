@@ -1,0 +1,61 @@
+import Synchronization
+
+/// Hands reports to closures and to asynchronous sequences.
+final class Reports<Report: Sendable>: Sendable {
+    private struct State: Sendable {
+        var handlers: [@Sendable (Report) -> Void] = []
+        var streams: [Int: AsyncStream<Report>.Continuation] = [:]
+        var next = 0
+        var isFinished = false
+    }
+
+    private let state = Mutex(State())
+    /// Of one sequence. When nobody takes them, the oldest are dropped.
+    private let maximumWaiting: Int
+
+    init(maximumWaiting: Int) {
+        self.maximumWaiting = maximumWaiting
+    }
+
+    func add(_ handler: @escaping @Sendable (Report) -> Void) {
+        self.state.withLock { $0.handlers.append(handler) }
+    }
+
+    func stream() -> AsyncStream<Report> {
+        let (stream, continuation) = AsyncStream.makeStream(
+            of: Report.self,
+            bufferingPolicy: .bufferingNewest(self.maximumWaiting)
+        )
+        let number: Int? = self.state.withLock { state in
+            if state.isFinished { return nil }
+            state.next += 1
+            state.streams[state.next] = continuation
+            return state.next
+        }
+        guard let number else {
+            continuation.finish()
+            return stream
+        }
+        continuation.onTermination = { [weak self] _ in
+            // Not under the lock: this may be called while it is held.
+            _ = self?.state.withLock { $0.streams.removeValue(forKey: number) }
+        }
+        return stream
+    }
+
+    func emit(_ report: Report) {
+        let (handlers, streams) = self.state.withLock { ($0.handlers, Array($0.streams.values)) }
+        for handler in handlers { handler(report) }
+        for stream in streams { stream.yield(report) }
+    }
+
+    func finish() {
+        let streams = self.state.withLock { state in
+            state.isFinished = true
+            state.handlers = []
+            defer { state.streams = [:] }
+            return Array(state.streams.values)
+        }
+        for stream in streams { stream.finish() }
+    }
+}

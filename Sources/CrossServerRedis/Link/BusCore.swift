@@ -1,0 +1,134 @@
+import CrossServerBus
+import Logging
+import NIOCore
+import Synchronization
+
+/// What the links of a bus share.
+final class BusCore: Sendable {
+    struct Entry: Sendable {
+        var link: RedisLink
+        var status: BusLinkStatus
+    }
+
+    enum Phase: Sendable {
+        case idle
+        case running(any BusReceiver, AsyncStream<RedisLink>.Continuation)
+        case ended
+    }
+
+    struct Table: Sendable {
+        var phase = Phase.idle
+        var entries: [Entry] = []
+        var wanted: Set<String> = []
+        var lastNumber = 0
+
+        func healthyCount(_ role: RedisRole) -> Int {
+            switch role {
+            case .publisher: self.entries.count { $0.status.canPublish }
+            case .subscriber: self.entries.count { $0.status.canReceive }
+            }
+        }
+    }
+
+    let configuration: RedisBus.Configuration
+    let logger: Logger
+    let counters = Counters()
+    let table = Mutex(Table())
+    /// Taken for every publish, and so apart from the rest. Taken within the table's lock, never the other way round.
+    let selection: Mutex<LinkSelection<RedisLink>>
+    let health = Reports<RedisHealthReport>(maximumWaiting: 1_000)
+    let subscriptionErrors = Reports<RedisSubscriptionError>(maximumWaiting: 1_000)
+    /// Tells those that wait for a link.
+    let changes = Reports<Void>(maximumWaiting: 1)
+
+    init(configuration: RedisBus.Configuration, logger: Logger) {
+        self.configuration = configuration
+        self.logger = logger
+        let selection = LinkSelection<RedisLink>(strategy: configuration.strategy, seed: .random(in: 0...UInt64.max))
+        self.selection = Mutex(selection)
+    }
+
+    /// On the event loop of the link.
+    func changed(_ link: RedisLink, _ role: RedisRole, _ event: RedisHealthReport.Event, _ failure: RedisFailure?) {
+        let isHealthy = event == .ready
+        let place = link.place(of: role)
+        let (report, status, receiver) = self.table.withLock { table in
+            let index = table.entries.firstIndex { $0.link === link }
+            var status = BusLinkStatus(link: link.busLink, name: link.name, canPublish: false, canReceive: false)
+            if let index {
+                switch role {
+                case .publisher: table.entries[index].status.canPublish = isHealthy
+                case .subscriber: table.entries[index].status.canReceive = isHealthy
+                }
+                status = table.entries[index].status
+            }
+            if role == .publisher {
+                self.selection.withLock { selection in
+                    if isHealthy, index != nil {
+                        selection.insert(link, number: link.busLink.number)
+                    } else {
+                        selection.remove(number: link.busLink.number)
+                    }
+                }
+            }
+            let report = RedisHealthReport(
+                link: link.busLink,
+                host: place.host,
+                port: place.port,
+                serverName: self.configuration.serverName,
+                event: event,
+                isHealthy: isHealthy,
+                error: failure?.message,
+                healthySubscriberCount: table.healthyCount(.subscriber),
+                healthyPublisherCount: table.healthyCount(.publisher),
+                totalNodeCount: table.entries.count,
+                type: role
+            )
+            var receiver: (any BusReceiver)?
+            if case .running(let running, _) = table.phase { receiver = running }
+            return (report, status, receiver)
+        }
+        receiver?.linkChanged(status)
+        self.health.emit(report)
+        self.changes.emit(())
+    }
+
+    func measured(_ link: RedisLink, _ latency: Duration) {
+        self.selection.withLock { $0.measured(latency, number: link.busLink.number) }
+    }
+
+    func subscriptionFailed(
+        _ link: RedisLink,
+        _ channel: String,
+        _ event: RedisSubscriptionError.Event,
+        _ message: String
+    ) {
+        let place = link.place(of: .subscriber)
+        link.logger.warning("\(event.rawValue) refused", metadata: ["channel": "\(channel)", "error": "\(message)"])
+        self.subscriptionErrors.emit(
+            RedisSubscriptionError(
+                link: link.busLink,
+                host: place.host,
+                port: place.port,
+                serverName: self.configuration.serverName,
+                channel: channel,
+                event: event,
+                error: message
+            )
+        )
+    }
+
+    /// Lets go of the links, which hold this object.
+    func end() {
+        self.table.withLock { table in
+            table.phase = .ended
+            table.entries = []
+            self.selection.withLock { selection in
+                for link in selection.links { selection.remove(number: link.busLink.number) }
+            }
+        }
+        self.health.finish()
+        self.subscriptionErrors.finish()
+        self.changes.finish()
+    }
+}

@@ -1,0 +1,88 @@
+import CrossServerBus
+import CrossServerRESP
+import NIOCore
+import Synchronization
+
+/// Where publishes wait for the event loop of their link, as the bytes that it will write.
+///
+/// Any thread appends; the event loop takes all that is there at once.
+final class Outbox: Sendable {
+    enum Outcome {
+        /// The event loop has to be told.
+        case firstOfBatch
+        case appended
+        case full
+        case closed
+    }
+
+    struct Batch {
+        var bytes: ByteBuffer
+        var slots: [PublishSlot]
+    }
+
+    private struct State: Sendable {
+        var isOpen = false
+        /// In this outbox and on the connection.
+        var bytesInFlight = 0
+        var bytes = ByteBuffer()
+        var slots: [PublishSlot] = []
+    }
+
+    private let maximumBytes: Int
+    private let state = Mutex(State())
+    /// What a command takes besides channel and message, and what a slot takes.
+    private static let overhead = 96
+
+    init(maximumBytes: Int) {
+        self.maximumBytes = maximumBytes
+    }
+
+    /// A message that is longer than the bound is taken when nothing else is in flight.
+    func append(_ message: ByteBuffer, to channel: String, completion: PublishCompletion?) -> Outcome {
+        let size = message.readableBytes + channel.utf8.count + Self.overhead
+        return self.state.withLock { state in
+            guard state.isOpen else { return .closed }
+            guard state.bytesInFlight == 0 || state.bytesInFlight + size <= self.maximumBytes else { return .full }
+            state.bytesInFlight += size
+            state.bytes.writePublish(channel: channel, message: message)
+            state.slots.append(PublishSlot(completion: completion, bytes: size))
+            return state.slots.count == 1 ? .firstOfBatch : .appended
+        }
+    }
+
+    func take() -> Batch? {
+        self.state.withLock { state in
+            guard !state.slots.isEmpty else { return nil }
+            let batch = Batch(bytes: state.bytes, slots: state.slots)
+            let count = state.slots.count
+            state.bytes = ByteBuffer()
+            state.slots = []
+            // The next batch is most often about as long.
+            state.slots.reserveCapacity(min(count, 256))
+            return batch
+        }
+    }
+
+    /// These bytes were answered, or given up.
+    func release(_ bytes: Int) {
+        self.state.withLock { $0.bytesInFlight -= bytes }
+    }
+
+    func open() {
+        self.state.withLock { $0.isOpen = true }
+    }
+
+    /// - Returns: what was never sent.
+    func close() -> [PublishSlot] {
+        self.state.withLock { state in
+            let slots = state.slots
+            state.isOpen = false
+            state.bytes = ByteBuffer()
+            state.slots = []
+            for slot in slots { state.bytesInFlight -= slot.bytes }
+            return slots
+        }
+    }
+
+    var bytesInFlight: Int { self.state.withLock { $0.bytesInFlight } }
+}

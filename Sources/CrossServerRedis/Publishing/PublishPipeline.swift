@@ -1,0 +1,78 @@
+import CrossServerBus
+import CrossServerRESP
+import DequeModule
+import NIOCore
+
+typealias PublishCompletion = @Sendable (Result<Publication, BusError>) -> Void
+
+/// A command whose reply is owed.
+struct PublishSlot: Sendable {
+    var completion: PublishCompletion?
+    /// What it counts in the bound on bytes in flight. 0: a probe.
+    var bytes: Int
+
+    static let probe = PublishSlot(completion: nil, bytes: 0)
+    var isProbe: Bool { self.bytes == 0 }
+}
+
+/// The commands that were written to a connection and not answered yet, in their order, and since when.
+struct PublishPipeline {
+    enum Answer: Equatable {
+        /// A publish was answered.
+        case publication(receivers: Int)
+        case refused(String)
+        case probe
+    }
+
+    private var slots: Deque<PublishSlot> = []
+    private var batches: Deque<Batch> = []
+
+    private struct Batch {
+        var count: Int
+        var sent: NIODeadline
+        var isProbe: Bool
+    }
+
+    /// When the oldest publish was written.
+    var oldest: NIODeadline? { self.batches.first { !$0.isProbe }?.sent }
+
+    mutating func sent(_ slots: [PublishSlot], at now: NIODeadline) {
+        guard !slots.isEmpty else { return }
+        self.slots.append(contentsOf: slots)
+        self.batches.append(Batch(count: slots.count, sent: now, isProbe: false))
+    }
+
+    mutating func probeSent(at now: NIODeadline) {
+        self.slots.append(.probe)
+        self.batches.append(Batch(count: 1, sent: now, isProbe: true))
+    }
+
+    /// Matches a reply with the oldest command.
+    ///
+    /// - Throws: ``RedisFailure`` with `protocolViolation` when it is no reply to that command.
+    mutating func received(_ reply: RESPValue) throws(RedisFailure) -> (PublishSlot, Answer) {
+        guard let slot = self.slots.first else {
+            throw RedisFailure(.protocolViolation, "the server replied to no command")
+        }
+        let answer: Answer
+        if slot.isProbe {
+            // Also an error: the server that does not allow PING lives.
+            answer = .probe
+        } else if case .integer(let receivers) = reply {
+            answer = .publication(receivers: Int(clamping: receivers))
+        } else if let message = reply.errorMessage {
+            answer = .refused(message)
+        } else {
+            throw RedisFailure(.protocolViolation, "the reply to PUBLISH is no number")
+        }
+        self.slots.removeFirst()
+        self.batches[0].count -= 1
+        if self.batches[0].count == 0 { self.batches.removeFirst() }
+        return (slot, answer)
+    }
+
+    mutating func removeAll() -> Deque<PublishSlot> {
+        defer { self = PublishPipeline() }
+        return self.slots
+    }
+}

@@ -1,0 +1,147 @@
+import CrossServerBus
+import CrossServerRESP
+import DequeModule
+import NIOCore
+
+/// Writes publishes to a connection and hands out their outcomes.
+final class PublisherHandler: ChannelInboundHandler {
+    typealias InboundIn = ByteBuffer
+    typealias OutboundOut = ByteBuffer
+
+    private let link: RedisLink
+    private var input: RESPInput
+    private var pipeline = PublishPipeline()
+    private var context: ChannelHandlerContext?
+    private var prober: Prober
+    private var deadlineTimer: Scheduled<Void>?
+    private let deadline: TimeAmount
+    private var failure: RedisFailure?
+    private var hasEnded = false
+    private let ended: EventLoopPromise<RedisFailure>
+
+    /// Completed when the connection has ended.
+    var end: EventLoopFuture<RedisFailure> { self.ended.futureResult }
+
+    init(link: RedisLink) {
+        self.link = link
+        self.input = RESPInput(limits: link.limits)
+        self.prober = Prober(link.configuration)
+        self.deadline = TimeAmount(link.configuration.publishDeadline)
+        self.ended = link.eventLoop.makePromise()
+    }
+
+    func handlerAdded(context: ChannelHandlerContext) {
+        self.context = context
+        self.link.outbox.open()
+        self.link.publisherOpened(self)
+        self.prober.start(on: context.eventLoop, send: self.sendPing, overdue: self.probeFailed)
+    }
+
+    func handlerRemoved(context: ChannelHandlerContext) {
+        self.finish()
+        self.context = nil
+    }
+
+    /// Writes what waits in the outbox.
+    func flush() {
+        guard let context = self.context, self.failure == nil, let batch = self.link.outbox.take() else { return }
+        self.pipeline.sent(batch.slots, at: .now())
+        if self.deadlineTimer == nil { self.check(in: self.deadline, isLast: false) }
+        context.writeAndFlush(self.wrapOutboundOut(batch.bytes), promise: nil)
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        self.input.append(self.unwrapInboundIn(data))
+        self.prober.probe.heard(at: .now())
+        var released = 0
+        var published = 0
+        var refused = 0
+        do throws(RedisFailure) {
+            while self.failure == nil, let reply = try self.input.next() {
+                let (slot, answer) = try self.pipeline.received(reply)
+                released += slot.bytes
+                switch answer {
+                case .publication(let receivers):
+                    published += 1
+                    slot.completion?(.success(Publication(link: self.link.busLink, receivers: receivers)))
+                case .refused(let message):
+                    refused += 1
+                    self.link.publishRefused(message)
+                    slot.completion?(.failure(BusError(.refused, "\(self.link.name) refused: \(message)")))
+                case .probe:
+                    self.prober.answered()
+                    if let latency = self.prober.probe.latency { self.link.measured(latency) }
+                }
+            }
+        } catch {
+            self.fail(error)
+        }
+        self.link.outbox.release(released)
+        self.link.counters.published.add(published)
+        self.link.counters.failed.add(refused)
+    }
+
+    private func sendPing() {
+        guard let context = self.context else { return }
+        // Publishes that wait are older.
+        self.flush()
+        self.pipeline.probeSent(at: .now())
+        var bytes = context.channel.allocator.buffer(capacity: 16)
+        bytes.writeCommand("PING", [])
+        context.writeAndFlush(self.wrapOutboundOut(bytes), promise: nil)
+    }
+
+    private func probeFailed() {
+        self.fail(RedisFailure(.unanswered, "a probe was not answered within \(self.link.configuration.probeDeadline)"))
+    }
+
+    /// The last check comes a little later than the deadline: when this process was too busy to read, the answer is
+    /// there but was not seen yet.
+    private func check(in time: TimeAmount, isLast: Bool) {
+        self.deadlineTimer = self.link.eventLoop.assumeIsolated().scheduleTask(in: time) {
+            self.deadlineTimer = nil
+            guard let oldest = self.pipeline.oldest else { return }
+            let now = NIODeadline.now()
+            if now < oldest + self.deadline { return self.check(in: oldest + self.deadline - now, isLast: false) }
+            guard isLast else { return self.check(in: .milliseconds(5), isLast: true) }
+            let limit = self.link.configuration.publishDeadline
+            self.fail(RedisFailure(.unanswered, "a publish was not answered within \(limit)"))
+        }
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        self.fail(RedisFailure(.lost, "the connection failed: \(error)"))
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        self.finish()
+        context.fireChannelInactive()
+    }
+
+    /// Gives the connection up.
+    func fail(_ failure: RedisFailure) {
+        if self.failure == nil { self.failure = failure }
+        // Nothing of a connection that is not trusted any more is waited for.
+        self.context?.channel.closeNow()
+    }
+
+    private func finish() {
+        guard !self.hasEnded else { return }
+        self.hasEnded = true
+        self.prober.stop()
+        self.deadlineTimer?.cancel()
+        let failure = self.failure ?? .closedByServer
+        // First out of use, then the outcomes: who publishes again at once gets another link.
+        self.link.publisherClosed(self, failure)
+        let unsent = self.link.outbox.close()
+        let unanswered = self.pipeline.removeAll()
+        self.link.outbox.release(unanswered.reduce(0) { $0 + $1.bytes })
+        let lost = unanswered.filter { !$0.isProbe }
+        self.link.counters.failed.add(unsent.count + lost.count)
+        let unknown = BusError(.outcomeUnknown, "\(self.link.name): \(failure.message)")
+        for slot in lost { slot.completion?(.failure(unknown)) }
+        let notConnected = BusError(.notConnected, "\(self.link.name): \(failure.message); nothing was sent")
+        for slot in unsent { slot.completion?(.failure(notConnected)) }
+        self.ended.succeed(failure)
+    }
+}

@@ -1,0 +1,174 @@
+import CrossServerBus
+import CrossServerRESP
+import NIOCore
+
+/// Reads messages from a connection that subscribes, and proves that it lives.
+final class SubscriberHandler: ChannelInboundHandler {
+    typealias InboundIn = ByteBuffer
+    typealias OutboundOut = ByteBuffer
+
+    private let link: RedisLink
+    private let subscriber: Subscriber
+    private let receiver: any BusReceiver
+    private let busLink: BusLink
+    private var input: RESPInput
+    private var context: ChannelHandlerContext?
+    private var prober: Prober
+    private var failure: RedisFailure?
+    private var hasEnded = false
+    private var refusedTimer: Scheduled<Void>?
+    private let ended: EventLoopPromise<RedisFailure>
+
+    /// Completed when the connection has ended.
+    var end: EventLoopFuture<RedisFailure> { self.ended.futureResult }
+
+    init(link: RedisLink, subscriber: Subscriber, receiver: any BusReceiver) {
+        self.link = link
+        self.subscriber = subscriber
+        self.receiver = receiver
+        self.busLink = link.busLink
+        self.input = RESPInput(limits: link.limits)
+        self.prober = Prober(link.configuration)
+        self.ended = link.eventLoop.makePromise()
+    }
+
+    func handlerAdded(context: ChannelHandlerContext) {
+        self.context = context
+        self.subscriber.opened(self)
+        self.prober.start(on: context.eventLoop, send: self.sendPing, overdue: self.probeFailed)
+        self.scheduleRetryOfRefused()
+    }
+
+    func handlerRemoved(context: ChannelHandlerContext) {
+        self.finish()
+        self.context = nil
+    }
+
+    func send(_ commands: [SubscriptionSet.Command]) {
+        guard let context = self.context else { return }
+        var bytes = context.channel.allocator.buffer(capacity: 4_096)
+        for command in commands {
+            switch command {
+            case .subscribe(let channels): bytes.writeCommand("SUBSCRIBE", channels)
+            case .unsubscribe(let channels): bytes.writeCommand("UNSUBSCRIBE", channels)
+            case .ping: bytes.writeCommand("PING", [])
+            }
+        }
+        context.writeAndFlush(self.wrapOutboundOut(bytes), promise: nil)
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        self.input.append(self.unwrapInboundIn(data))
+        self.prober.probe.heard(at: .now())
+        var messages = 0
+        do throws(RedisFailure) {
+            while self.failure == nil, let value = try self.input.next() {
+                if try self.isMessage(value) { messages += 1 }
+            }
+        } catch {
+            self.fail(error)
+        }
+        if messages > 0 { self.link.counters.received.add(messages) }
+    }
+
+    private func isMessage(_ value: RESPValue) throws(RedisFailure) -> Bool {
+        guard case .array(let elements) = value else {
+            guard let message = value.errorMessage else {
+                // An answer to PING before the first subscription is no array.
+                guard value == .simpleString("PONG") else { throw Self.unknown }
+                try self.subscriber.pong()
+                return false
+            }
+            try self.subscriber.refused(message)
+            return false
+        }
+        guard elements.count == 3, case .bulkString(let kind) = elements[0] else {
+            guard elements.count == 2, elements[0].string == "pong" else { throw Self.unknown }
+            try self.subscriber.pong()
+            return false
+        }
+        guard kind.readableBytes == 7, kind == Self.message else {
+            try self.answer(kind, elements[1])
+            return false
+        }
+        guard case .bulkString(let channel) = elements[1], case .bulkString(let payload) = elements[2] else {
+            throw Self.unknown
+        }
+        guard let name = self.subscriber.name(of: channel) else {
+            // Left, but the server did not know yet.
+            self.link.counters.dropped.add(1)
+            return false
+        }
+        self.receiver.received(payload, on: name, over: self.busLink)
+        return true
+    }
+
+    private static let message = ByteBuffer(string: "message")
+    private static let unknown = RedisFailure(.protocolViolation, "the server sent what is no answer and no message")
+
+    private func answer(_ kind: ByteBuffer, _ channel: RESPValue) throws(RedisFailure) {
+        guard let name = channel.string else { throw Self.unknown }
+        switch String(buffer: kind) {
+        case "subscribe": try self.subscriber.answered(name, isSubscribe: true)
+        case "unsubscribe": try self.subscriber.answered(name, isSubscribe: false)
+        default: throw Self.unknown
+        }
+    }
+
+    private func sendPing() {
+        self.subscriber.pingSent()
+        self.send([.ping])
+    }
+
+    func pongReceived() {
+        self.prober.answered()
+    }
+
+    private func probeFailed() {
+        self.fail(RedisFailure(.unanswered, "a probe was not answered within \(self.link.configuration.probeDeadline)"))
+    }
+
+    private func scheduleRetryOfRefused() {
+        self.refusedTimer = self.context?.eventLoop.assumeIsolated().scheduleTask(in: .seconds(30)) {
+            self.subscriber.retryRefused()
+            self.scheduleRetryOfRefused()
+        }
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        self.fail(RedisFailure(.lost, "the connection failed: \(error)"))
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        self.finish()
+        context.fireChannelInactive()
+    }
+
+    /// Gives the connection up.
+    func fail(_ failure: RedisFailure) {
+        if self.failure == nil { self.failure = failure }
+        self.context?.channel.closeNow()
+    }
+
+    private func finish() {
+        guard !self.hasEnded else { return }
+        self.hasEnded = true
+        self.prober.stop()
+        self.refusedTimer?.cancel()
+        let failure = self.failure ?? .closedByServer
+        self.subscriber.closed(self, failure)
+        self.ended.succeed(failure)
+    }
+}
+
+extension RedisFailure {
+    static let closedByServer = RedisFailure(.lost, "the connection was closed")
+}
+
+extension ByteBuffer {
+    mutating func writeCommand(_ name: String, _ arguments: [String]) {
+        self.writeRESPArrayHeader(count: arguments.count + 1)
+        self.writeRESPBulkString(name)
+        for argument in arguments { self.writeRESPBulkString(argument) }
+    }
+}
