@@ -25,7 +25,6 @@ final class ClusterNode: Sendable {
     let requests = Mutex(PendingRequests())
     let listeners = Mutex(ClusterListeners())
     let presence: NodePresence
-    private let hearing = Mutex<Set<BusLink>>([])
 
     struct PendingRequests: Sendable {
         var table = RequestTable<ReplySink>()
@@ -93,15 +92,12 @@ final class ClusterNode: Sendable {
 
     /// Whether this server hears what it publishes on the link itself.
     func hears(_ link: BusLink) -> Bool {
-        self.hearing.withLock { $0.contains(link) }
+        self.bus?.links.first { $0.link == link }?.canReceive ?? false
     }
 }
 
 extension ClusterNode: BusReceiver {
     func linkChanged(_ status: BusLinkStatus) {
-        self.hearing.withLock { links in
-            if status.canReceive { links.insert(status.link) } else { links.remove(status.link) }
-        }
         // Over each link anew: a server with the same name may be heard over this one only.
         if status.canReceive, status.canPublish { self.announce() }
     }
