@@ -101,7 +101,7 @@ import Testing
         "$18446744073709551616\r\n",
         "*-2\r\n", "*x\r\n", "*?\r\n", "*1\r\nx", "*2\r\n:1\r\n:x\r\n",
         "%-1\r\n", "~-1\r\n", ">-1\r\n", "|-1\r\n", "!-1\r\n", "=-1\r\n",
-        "=3\r\ntxt\r\n", "=0\r\n\r\n", "=4\r\ntxt-\r\n", "=5\r\nté:\r\n",
+        "=3\r\ntxt\r\n", "=0\r\n\r\n", "=4\r\ntxt-\r\n", "=4\r\nté:\r\n",
         "#\r\n", "#x\r\n", "#tt\r\n", "_x\r\n",
         ",\r\n", ",x\r\n", ",1,5\r\n", ",0x1p3\r\n", ",infinity\r\n", ",1e\r\n", ",+-1\r\n",
         "(\r\n", "(-\r\n", "(1.5\r\n", "(1e5\r\n",
