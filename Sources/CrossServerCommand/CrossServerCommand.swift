@@ -4,11 +4,11 @@ import ArgumentParser
 struct CrossServerCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "crossserver",
-        abstract: "A WebSocket server with events, replies and rooms, and a client to talk to it.",
+        abstract: "WebSocket servers with events, replies and rooms, alone or as a cluster, and clients to talk to them.",
         discussion: """
             Exit codes: 0 when all went well, 1 when it did not, 64 for a wrong option. A command that has more says \
             so in its own help.
             """,
-        subcommands: [Serve.self, Connect.self]
+        subcommands: [Serve.self, Demo.self, Connect.self, Emit.self, Broker.self]
     )
 }

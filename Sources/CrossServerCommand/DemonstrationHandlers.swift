@@ -3,6 +3,16 @@ import CrossServer
 extension WebSocketCrossServerAdapter {
     /// The handlers of `crossserver serve`.
     func addDemonstrationHandlers() {
+        self.onCrossServerEvent("echo") { event, reply in
+            reply?(["echo": event.payload, "server": Payload(self.serverName)])
+        }
+        self.onCrossServerEvent("countRoom") { event, reply in
+            guard let room = event.payload["roomId"]?.name else {
+                throw RequestFailure.invalidPayload("roomId is missing")
+            }
+            let namespace = event.payload["namespace"]?.name ?? "chat"
+            reply?(["count": Payload(self.socketCount(inRoom: room, in: namespace))])
+        }
         self.onWebSocketEvent(.connection) { socket, request in
             guard let id = request.parameters["id"], !id.isEmpty else { return socket.close(.authenticationFailed) }
             do {

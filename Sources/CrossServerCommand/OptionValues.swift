@@ -64,6 +64,11 @@ struct OptionEnvironment {
         return value
     }
 
+    /// The words in the option's variable.
+    func words(_ name: String) -> [String] {
+        self.variables[Self.variable(of: name)]?.split(separator: " ").map(String.init) ?? []
+    }
+
     func flag(_ flag: Bool, for name: String) throws -> Bool {
         try flag || (self.value(nil, for: name) ?? false)
     }
@@ -78,10 +83,12 @@ struct LoggingOptions: ParsableArguments {
     var logLevel: LogLevel?
 
     /// Sends logs to standard error.
-    func bootstrap(_ environment: OptionEnvironment) throws -> Logger {
+    ///
+    /// - Parameter standard: the level when none is asked for.
+    func bootstrap(_ environment: OptionEnvironment, standard: Logger.Level = .notice) throws -> Logger {
         LoggingSystem.bootstrap { StreamLogHandler.standardError(label: $0) }
         var logger = Logger(label: "crossserver")
-        logger.logLevel = try environment.value(self.logLevel, for: "log-level")?.level ?? .notice
+        logger.logLevel = try environment.value(self.logLevel, for: "log-level")?.level ?? standard
         return logger
     }
 }

@@ -1,12 +1,10 @@
 import ArgumentParser
 import CrossServer
-import Foundation
 import Logging
 import NIOCore
 import NIOPosix
 import NIOSSL
 import ServiceLifecycle
-import UnixSignals
 
 struct Serve: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -18,6 +16,9 @@ struct Serve: AsyncParsableCommand {
             Clients connect with ?id=NAME and send {"event":…,"payload":…,"callbackId":…}. Events: echo, say {msg}, \
             joinRoom and leaveRoom {roomId, namespace}, command {action, msg, …} with the actions broadcast, toPlayer, \
             toPlayers and toRoom.
+
+            With --redis it is one server of a cluster. It answers the events of other servers echo, with {"echo":…, \
+            "server":…}, and countRoom {namespace, roomId}, with {"count":…}.
 
             Every option can be set in the environment too: --max-connections is CROSSSERVER_MAX_CONNECTIONS. The \
             command line comes first. Exit codes: 0 after a graceful stop, 1 when it cannot listen, 64 for a wrong option.
@@ -35,6 +36,12 @@ struct Serve: AsyncParsableCommand {
 
     @Option(help: "Text message that is answered with itself. (default: the empty text)")
     var heartbeat: String?
+
+    @Flag(help: "Take no clients: only talk to other servers. Prints 'running' when it can. Needs --redis.")
+    var noWebsocket = false
+
+    @OptionGroup(title: "Cluster")
+    var cluster: ClusterOptions
 
     @OptionGroup(title: "Limits")
     var limits: ServeLimits
@@ -60,33 +67,34 @@ struct Serve: AsyncParsableCommand {
         if let threads = try environment.value(self.threads, for: "threads") {
             NIOSingletons.groupLoopCountSuggestion = threads.rawValue
         }
+        let name = try environment.value(self.name, for: "name") ?? "serverA"
+        let bus = try self.cluster.makeBus(environment, serverName: name, logger: logger)
+        let hasNoWebSocket = try environment.flag(self.noWebsocket, for: "no-websocket")
+        if hasNoWebSocket, bus == nil { throw ValidationError("--no-websocket needs --redis") }
+        let address = ListenAddress.host(
+            try environment.value(self.host, for: "host") ?? "127.0.0.1",
+            port: try environment.value(self.port, for: "port")?.rawValue ?? 9000
+        )
         let adapter = WebSocketCrossServerAdapter(
-            serverName: try environment.value(self.name, for: "name") ?? "serverA",
-            listening: .host(
-                try environment.value(self.host, for: "host") ?? "127.0.0.1",
-                port: try environment.value(self.port, for: "port")?.rawValue ?? 9000
-            ),
+            serverName: name,
+            listening: hasNoWebSocket ? nil : address,
+            bus: bus,
             configuration: try self.adapterConfiguration(environment),
             logger: logger
         )
         adapter.addDemonstrationHandlers()
-        adapter.onWebSocketEvent(.listening) { address in
-            let place = "\(address.ipAddress ?? "?"):\(address.port ?? 0)\n"
-            FileHandle.standardOutput.write(Data("listening on \(place)".utf8))
-        }
-        let group = ServiceGroup(
-            configuration: .init(
-                services: [adapter],
-                gracefulShutdownSignals: [.sigint, .sigterm],
-                logger: logger
+        var services: [any Service] = [adapter]
+        if hasNoWebSocket {
+            services.append(
+                Announcer {
+                    await adapter.waitForBusIfAny()
+                    return "running"
+                }
             )
-        )
-        do {
-            try await group.run()
-        } catch let error as CrossServerError {
-            FileHandle.standardError.write(Data("Error: \(error.message)\n".utf8))
-            throw ExitCode.failure
+        } else {
+            adapter.announceListening { $0 }
         }
+        try await runServices(services, logger: logger)
     }
 
     private func adapterConfiguration(
@@ -98,6 +106,7 @@ struct Serve: AsyncParsableCommand {
             configuration.compression = PerMessageDeflate()
         }
         try self.limits.apply(to: &configuration, environment)
+        try self.cluster.apply(to: &configuration.cluster, environment)
         let certificate: String? = try environment.value(self.tlsCertificate, for: "tls-certificate")
         let key: String? = try environment.value(self.tlsKey, for: "tls-key")
         switch (certificate, key) {
@@ -115,6 +124,26 @@ struct Serve: AsyncParsableCommand {
             throw ValidationError("--tls-certificate and --tls-key need each other")
         }
         return configuration
+    }
+}
+
+extension WebSocketCrossServerAdapter {
+    /// Prints a line when clients can connect, and with a bus when other servers can be reached too.
+    func announceListening(_ line: @escaping @Sendable (String) -> String) {
+        self.onWebSocketEvent(.listening) { address async in
+            await self.waitForBusIfAny()
+            printLine(line("listening on \(address.ipAddress ?? "?"):\(address.port ?? 0)"))
+        }
+    }
+
+    /// A server whose Redis nodes are all away starts nevertheless.
+    func waitForBusIfAny() async {
+        guard !self.busLinks.isEmpty else { return }
+        do {
+            try await self.waitForBus(within: .seconds(3))
+        } catch {
+            self.logger.warning("no other server can be reached yet", metadata: ["reason": "\(error)"])
+        }
     }
 }
 

@@ -14,7 +14,7 @@ extension WebSocketCrossServerAdapter {
         to target: CrossServerTarget = .all,
         exceptSelf: Bool = false
     ) throws {
-        try self.cluster.emit(event, payload, to: target, exceptSelf: exceptSelf)
+        try self.cluster.emit(event, payload, to: target, exceptSelf: exceptSelf, completion: nil)
     }
 
     /// Sends an event to other servers, and to this one.
@@ -26,6 +26,34 @@ extension WebSocketCrossServerAdapter {
         exceptSelf: Bool = false
     ) throws {
         try self.emitCrossServer(E.name, Payload(encoding: event), to: target, exceptSelf: exceptSelf)
+    }
+}
+
+extension WebSocketCrossServerAdapter {
+    /// Sends an event to other servers, and to this one, and waits until the bus has taken it.
+    ///
+    /// - Returns: how many other servers heard it; nil when the bus does not know.
+    /// - Throws: as ``emitCrossServer(_:_:to:exceptSelf:)``; ``BusError`` with `outcomeUnknown` when the connection was
+    ///   lost before the answer.
+    @discardableResult
+    public func emitCrossServerConfirmed(
+        _ event: String,
+        _ payload: Payload = .absent,
+        to target: CrossServerTarget = .all,
+        exceptSelf: Bool = false
+    ) async throws -> Int? {
+        let cluster = self.cluster
+        let publication: Publication? = try await withCheckedThrowingContinuation { continuation in
+            do {
+                let isPublished = try cluster.emit(event, payload, to: target, exceptSelf: exceptSelf) { result in
+                    continuation.resume(with: result.map { $0 })
+                }
+                if !isPublished { continuation.resume(returning: nil) }
+            } catch {
+                continuation.resume(throwing: error)
+            }
+        }
+        return publication.map { cluster.otherReceivers(of: $0) } ?? 0
     }
 }
 

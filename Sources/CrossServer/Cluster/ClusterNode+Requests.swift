@@ -38,14 +38,26 @@ extension ClusterNode {
     private static let tick = TimeAmount.milliseconds(10)
 
     /// Sends an event that nobody answers.
-    func emit(_ event: String, _ payload: Payload, to target: CrossServerTarget, exceptSelf: Bool) throws {
+    ///
+    /// - Returns: whether it goes over the bus, whose outcome `completion` gets.
+    @discardableResult
+    func emit(
+        _ event: String,
+        _ payload: Payload,
+        to target: CrossServerTarget,
+        exceptSelf: Bool,
+        completion: (@Sendable (Result<Publication, BusError>) -> Void)?
+    ) throws -> Bool {
         try self.validate(event)
         let route = Route(target, exceptSelf: exceptSelf, name: self.name)
+        var isPublished = false
         if let others = route.others, self.bus != nil || !others.isEmpty {
             let message = CrossServerEvent(event: event, sender: self.name, payload: payload, targets: others)
-            try self.publish(.event(message), to: self.channels.bridge, completion: nil)
+            try self.publish(.event(message), to: self.channels.bridge, completion: completion)
+            isPublished = true
         }
         if route.isLocal { self.handleLocally(event, payload, requestNumber: nil) }
+        return isPublished
     }
 
     /// Sends a request, whose replies go to the sink.
@@ -117,7 +129,7 @@ extension ClusterNode {
     }
 
     private func published(_ number: UInt64, _ publication: Publication) {
-        let others = publication.receivers.map { max($0 - (self.hears(publication.link) ? 1 : 0), 0) }
+        let others = self.otherReceivers(of: publication)
         self.perform { table in
             if others == 0 {
                 table.notPublished(number, reason: .notSent("no other server hears it"))
@@ -125,6 +137,11 @@ extension ClusterNode {
                 table.published(number, receivers: others)
             }
         }
+    }
+
+    /// How many other servers heard a message; nil when the link does not know.
+    func otherReceivers(of publication: Publication) -> Int? {
+        publication.receivers.map { max($0 - (self.hears(publication.link) ? 1 : 0), 0) }
     }
 
     func cancel(_ number: UInt64) {

@@ -53,6 +53,7 @@ final class ClusterNode: Sendable {
         self.logger = logger
         self.tasks = HandlerTasks(maximum: cluster.maximumRunningHandlers)
         self.presence = NodePresence(name: name, incarnation: self.incarnation)
+        bus?.subscribe(to: self.systemChannels + cluster.customChannels)
     }
 
     /// The channels that are subscribed for as long as the server runs.
@@ -63,7 +64,6 @@ final class ClusterNode: Sendable {
     /// - Throws: ``CrossServerError`` with `nameTaken`, or what the bus throws.
     func run() async throws {
         guard let bus = self.bus else { return }
-        bus.subscribe(to: self.systemChannels + self.configuration.cluster.customChannels)
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await bus.run(self) }
             group.addTask { try await self.presence.refused() }

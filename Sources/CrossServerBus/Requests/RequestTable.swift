@@ -193,31 +193,3 @@ extension RequestTable.Entry: Sendable where Sink: Sendable {}
 package struct RequestEnd: Sendable, Hashable {
     package var missing: [MissingReply]
 }
-
-/// A server that did not answer a request.
-public struct MissingReply: Sendable, Hashable {
-    /// Why there is no answer.
-    public enum Reason: Sendable, Hashable {
-        /// None came in time.
-        case timeout
-        /// The request could not be sent; the text says why.
-        case notSent(String)
-        /// Nobody can tell whether the request was sent: the connection to the Redis node was lost meanwhile.
-        case outcomeUnknown(String)
-        /// The server answered that the request failed.
-        case failed(code: String, message: String)
-        /// The server's answer is not as expected; the text says why.
-        case invalidReply(String)
-        /// This server stops.
-        case stopping
-    }
-
-    /// Nil when a server is missing whose name nobody knows.
-    public var server: String?
-    public var reason: Reason
-
-    public init(server: String?, reason: Reason) {
-        self.server = server
-        self.reason = reason
-    }
-}
