@@ -33,7 +33,9 @@ struct ClusterOptions: ParsableArguments {
         if let prefix = try environment.value(self.bridgePrefix, for: "bridge-prefix") {
             configuration.bridgePrefix = prefix
         }
-        if let prefix = try environment.value(self.wsPrefix, for: "ws-prefix") { configuration.webSocketPrefix = prefix }
+        if let prefix = try environment.value(self.wsPrefix, for: "ws-prefix") {
+            configuration.webSocketPrefix = prefix
+        }
     }
 
     /// - Returns: nil when there is no Redis node.

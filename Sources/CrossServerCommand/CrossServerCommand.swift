@@ -4,7 +4,7 @@ import ArgumentParser
 struct CrossServerCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "crossserver",
-        abstract: "WebSocket servers with events, replies and rooms, alone or as a cluster, and clients to talk to them.",
+        abstract: "WebSocket servers with events, replies and rooms, alone or as a cluster.",
         discussion: """
             Exit codes: 0 when all went well, 1 when it did not, 64 for a wrong option. A command that has more says \
             so in its own help.

@@ -38,7 +38,10 @@ extension WebSocketCrossServerAdapter.Configuration {
             }
         }
         guard self.cluster.bridgePrefix != self.cluster.webSocketPrefix else {
-            throw CrossServerError(.invalidConfiguration, "cluster.bridgePrefix and cluster.webSocketPrefix are the same")
+            throw CrossServerError(
+                .invalidConfiguration,
+                "cluster.bridgePrefix and cluster.webSocketPrefix are the same"
+            )
         }
         if let path = self.path, !path.hasPrefix("/") {
             throw CrossServerError(.invalidConfiguration, "path must begin with /, not be \(path)")

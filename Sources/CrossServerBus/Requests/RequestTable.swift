@@ -117,7 +117,9 @@ package struct RequestTable<Sink> {
         self.entries[number]?.answered.insert(server)
         let remaining = entry.expected.map { max($0 - entry.answered.count - 1, 0) }
         let reply = (server: server, remaining: remaining)
-        if server == entry.local, let failure = entry.failure, let action = self.end(number, reply: reply, reason: failure) {
+        if server == entry.local, let failure = entry.failure,
+            let action = self.end(number, reply: reply, reason: failure)
+        {
             return .success(action)
         }
         if let action = self.endIfComplete(number, reply: reply) { return .success(action) }
