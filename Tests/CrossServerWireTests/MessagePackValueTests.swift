@@ -72,7 +72,7 @@ import Testing
         }
         #expect(try read("9190") == .array([.array([])]))
         #expect(throws: MessagePackError.tooDeep(maximum: 2)) { try read("919190") }
-        #expect(throws: MessagePackError.tooDeep(maximum: 2)) { try read("81c08180") }
+        #expect(throws: MessagePackError.tooDeep(maximum: 2)) { try read("81c081c080") }
         #expect(try read("94c0c0c0c0") == .array(Array(repeating: .null, count: 4)))
         #expect(throws: MessagePackError.tooManyElements(maximum: 5)) { try read("95c0c0c0c0c0") }
         #expect(throws: MessagePackError.tooManyElements(maximum: 5)) { try read("93c092c0c0c0") }
