@@ -131,29 +131,7 @@ enum JSONText {
 extension ByteBuffer {
     /// Writes a JSON string with its quotes.
     mutating func writeJSONString(_ string: String) {
-        var string = string
-        string.withUTF8 { self.writeJSONString(utf8: UnsafeRawBufferPointer($0)) }
-    }
-
-    /// Writes a JSON string with its quotes; U+FFFD in place of what is not UTF-8.
-    mutating func writeJSONString(utf8 bytes: UnsafeRawBufferPointer) {
-        self.writeInteger(UInt8(ascii: "\""))
-        var plainStart = 0
-        var index = 0
-        while true {
-            index = JSONText.plainASCIIEnd(bytes, from: index)
-            guard index < bytes.count else { break }
-            let byte = bytes[index]
-            let sequence = UTF8Text.sequence(in: bytes, at: index)
-            if byte < 0x80 || !sequence.isValid {
-                self.writeBytes(UnsafeRawBufferPointer(rebasing: bytes[plainStart..<index]))
-                if byte < 0x80 { self.writeJSONEscape(of: byte) } else { self.writeStaticString("\u{FFFD}") }
-                plainStart = index &+ sequence.length
-            }
-            index &+= sequence.length
-        }
-        self.writeBytes(UnsafeRawBufferPointer(rebasing: bytes[plainStart...]))
-        self.writeInteger(UInt8(ascii: "\""))
+        self.writeOutput(estimate: string.utf8.count + 2) { $0.writeJSONString(string) }
     }
 
     /// Writes the value of a string whose content (without quotes) the scanner has accepted. An escaped lone surrogate
@@ -163,21 +141,50 @@ extension ByteBuffer {
             JSONText.unescape(content, into: output).count
         }
     }
+}
+
+extension OutputBytes {
+    /// Writes a JSON string with its quotes.
+    mutating func writeJSONString(_ string: String) {
+        var string = string
+        string.withUTF8 { self.writeJSONString(utf8: UnsafeRawBufferPointer($0)) }
+    }
+
+    /// Writes a JSON string with its quotes; U+FFFD in place of what is not UTF-8.
+    mutating func writeJSONString(utf8 bytes: UnsafeRawBufferPointer) {
+        self.write(UInt8(ascii: "\""))
+        var plainStart = 0
+        var index = 0
+        while true {
+            index = JSONText.plainASCIIEnd(bytes, from: index)
+            guard index < bytes.count else { break }
+            let byte = bytes[index]
+            let sequence = UTF8Text.sequence(in: bytes, at: index)
+            if byte < 0x80 || !sequence.isValid {
+                self.write(UnsafeRawBufferPointer(rebasing: bytes[plainStart..<index]))
+                if byte < 0x80 { self.writeJSONEscape(of: byte) } else { self.write("\u{FFFD}") }
+                plainStart = index &+ sequence.length
+            }
+            index &+= sequence.length
+        }
+        self.write(UnsafeRawBufferPointer(rebasing: bytes[plainStart...]))
+        self.write(UInt8(ascii: "\""))
+    }
 
     private mutating func writeJSONEscape(of byte: UInt8) {
         switch byte {
-        case 0x08: self.writeStaticString("\\b")
-        case 0x09: self.writeStaticString("\\t")
-        case 0x0A: self.writeStaticString("\\n")
-        case 0x0C: self.writeStaticString("\\f")
-        case 0x0D: self.writeStaticString("\\r")
-        case 0x22: self.writeStaticString("\\\"")
-        case 0x5C: self.writeStaticString("\\\\")
+        case 0x08: self.write("\\b")
+        case 0x09: self.write("\\t")
+        case 0x0A: self.write("\\n")
+        case 0x0C: self.write("\\f")
+        case 0x0D: self.write("\\r")
+        case 0x22: self.write("\\\"")
+        case 0x5C: self.write("\\\\")
         default:
             let digits: StaticString = "0123456789abcdef"
-            self.writeStaticString("\\u00")
-            self.writeInteger(digits.utf8Start[Int(byte >> 4)])
-            self.writeInteger(digits.utf8Start[Int(byte & 0x0F)])
+            self.write("\\u00")
+            self.write(digits.utf8Start[Int(byte >> 4)])
+            self.write(digits.utf8Start[Int(byte & 0x0F)])
         }
     }
 }

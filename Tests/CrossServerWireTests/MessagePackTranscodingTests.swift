@@ -278,7 +278,7 @@ import Testing
             let double = Double(bitPattern: generator.next())
             guard double.isFinite else { continue }
             var buffer = ByteBuffer()
-            buffer.writeJSONNumber(double)
+            buffer.writeOutput(estimate: 24) { $0.writeJSONNumber(double) }
             let text = String(buffer: buffer)
             #expect(Double(text) == double, "\(text)")
             let number = try #require(buffer.withUnsafeReadableBytes { JSONNumber($0) })

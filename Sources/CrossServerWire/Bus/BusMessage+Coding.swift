@@ -20,82 +20,86 @@ extension BusMessage {
     /// - Throws: ``BusMessageError`` with `invalidPayload` when the payload has what MessagePack cannot hold (JSON can
     ///   hold all payloads). The buffer then ends where it ended before.
     public func write(into buffer: inout ByteBuffer, as encoding: BusEncoding) throws(BusMessageError) {
-        switch encoding {
-        case .json: self.writeJSON(into: &buffer)
-        case .messagePack:
-            let start = buffer.writerIndex
-            do throws(MessagePackError) {
-                try self.writeMessagePack(into: &buffer)
-            } catch {
-                buffer.moveWriterIndex(to: start)
-                throw .invalidPayload(error)
+        try buffer.writeOutput(estimate: self.estimatedLength) { (output) throws(BusMessageError) in
+            switch encoding {
+            case .json: self.writeJSON(to: &output)
+            case .messagePack:
+                do throws(MessagePackError) {
+                    try self.writeMessagePack(to: &output)
+                } catch {
+                    throw .invalidPayload(error)
+                }
             }
         }
     }
 
-    private func writeMessagePack(into buffer: inout ByteBuffer) throws(MessagePackError) {
+    /// Enough for most messages in both encodings.
+    private var estimatedLength: Int {
+        switch self {
+        case .event(let event): event.payload.buffer.readableBytes + 192
+        case .reply(let reply): reply.payload.buffer.readableBytes + 192
+        case .clients(let message): message.frame.readableBytes + message.frame.readableBytes / 4 + 192
+        }
+    }
+
+    private func writeMessagePack(to output: inout OutputBytes) throws(MessagePackError) {
         switch self {
         case .event(let event):
             let count = 3 + (event.payload.isAbsent ? 0 : 1) + (event.callbackID == nil ? 0 : 1)
-            buffer.writeMessagePackData(count)
-            buffer.writeMessagePackMember(BusDataKey.event.name, event.event)
-            buffer.writeMessagePackMember(BusDataKey.sender.name, event.sender)
-            try buffer.writeMessagePackMember(event.payload)
-            buffer.writeMessagePack(BusDataKey.targets.name)
-            buffer.writeMessagePack(event.targets)
+            output.writeMessagePackData(count)
+            output.writeMessagePackMember(BusDataKey.event.name, event.event)
+            output.writeMessagePackMember(BusDataKey.sender.name, event.sender)
+            try output.writeMessagePackMember(BusDataKey.payload.name, event.payload)
+            output.writeMessagePack(BusDataKey.targets.name)
+            output.writeMessagePack(event.targets)
             if let callbackID = event.callbackID {
-                buffer.writeMessagePackMember(BusDataKey.callbackID.name, callbackID)
+                output.writeMessagePackMember(BusDataKey.callbackID.name, callbackID)
             }
         case .reply(let reply):
-            buffer.writeMessagePackData(5 + (reply.payload.isAbsent ? 0 : 1) + (reply.error == nil ? 0 : 1))
-            buffer.writeMessagePackMember(BusDataKey.event.name, Self.replyEvent)
-            buffer.writeMessagePackMember(BusDataKey.sender.name, reply.sender)
-            buffer.writeMessagePack(BusDataKey.targets.name)
-            buffer.writeMessagePackArrayHead(0)
-            buffer.writeMessagePackMember(BusDataKey.callbackID.name, reply.callbackID)
-            buffer.writeMessagePack(BusDataKey.isCallback.name)
-            buffer.writeMessagePack(true)
-            try buffer.writeMessagePackMember(reply.payload)
-            if let error = reply.error {
-                buffer.writeMessagePack(BusDataKey.error.name)
-                try buffer.writeMessagePack(error)
-            }
-        case .clients(let message): buffer.writeMessagePack(message)
+            let error = reply.error ?? .absent
+            output.writeMessagePackData(5 + (reply.payload.isAbsent ? 0 : 1) + (error.isAbsent ? 0 : 1))
+            output.writeMessagePackMember(BusDataKey.event.name, Self.replyEvent)
+            output.writeMessagePackMember(BusDataKey.sender.name, reply.sender)
+            output.writeMessagePack(BusDataKey.targets.name)
+            output.writeMessagePackArrayHead(0)
+            output.writeMessagePackMember(BusDataKey.callbackID.name, reply.callbackID)
+            output.writeMessagePack(BusDataKey.isCallback.name)
+            output.writeMessagePack(true)
+            try output.writeMessagePackMember(BusDataKey.payload.name, reply.payload)
+            try output.writeMessagePackMember(BusDataKey.error.name, error)
+        case .clients(let message): output.writeMessagePack(message)
         }
     }
 
-    private func writeJSON(into buffer: inout ByteBuffer) {
+    private func writeJSON(to output: inout OutputBytes) {
         switch self {
         case .event(let event):
-            buffer.writeStaticString("{\"data\":{")
-            buffer.writeJSONMember(BusDataKey.event.name, event.event, isFirst: true)
-            buffer.writeJSONMember(BusDataKey.sender.name, event.sender)
-            buffer.writeJSONMember(event.payload)
-            buffer.writeJSONKey(BusDataKey.targets.name)
-            buffer.writeJSON(event.targets)
-            if let callbackID = event.callbackID { buffer.writeJSONMember(BusDataKey.callbackID.name, callbackID) }
-            buffer.writeStaticString("}}")
+            output.write("{\"data\":{")
+            output.writeJSONMember(BusDataKey.event.name, event.event, isFirst: true)
+            output.writeJSONMember(BusDataKey.sender.name, event.sender)
+            output.writeJSONMember(BusDataKey.payload.name, event.payload)
+            output.writeJSONKey(BusDataKey.targets.name)
+            output.writeJSON(event.targets)
+            if let callbackID = event.callbackID { output.writeJSONMember(BusDataKey.callbackID.name, callbackID) }
+            output.write("}}")
         case .reply(let reply):
-            buffer.writeStaticString("{\"data\":{")
-            buffer.writeJSONMember(BusDataKey.event.name, Self.replyEvent, isFirst: true)
-            buffer.writeJSONMember(BusDataKey.sender.name, reply.sender)
-            buffer.writeJSONKey(BusDataKey.targets.name)
-            buffer.writeJSON([])
-            buffer.writeJSONMember(BusDataKey.callbackID.name, reply.callbackID)
-            buffer.writeJSONKey(BusDataKey.isCallback.name)
-            buffer.writeStaticString("true")
-            buffer.writeJSONMember(reply.payload)
-            if let error = reply.error {
-                buffer.writeJSONKey(BusDataKey.error.name)
-                buffer.writeImmutableBuffer(error.buffer)
-            }
-            buffer.writeStaticString("}}")
-        case .clients(let message): buffer.writeJSON(message)
+            output.write("{\"data\":{")
+            output.writeJSONMember(BusDataKey.event.name, Self.replyEvent, isFirst: true)
+            output.writeJSONMember(BusDataKey.sender.name, reply.sender)
+            output.writeJSONKey(BusDataKey.targets.name)
+            output.writeJSON([])
+            output.writeJSONMember(BusDataKey.callbackID.name, reply.callbackID)
+            output.writeJSONKey(BusDataKey.isCallback.name)
+            output.write("true")
+            output.writeJSONMember(BusDataKey.payload.name, reply.payload)
+            output.writeJSONMember(BusDataKey.error.name, reply.error ?? .absent)
+            output.write("}}")
+        case .clients(let message): output.writeJSON(message)
         }
     }
 }
 
-extension ByteBuffer {
+extension OutputBytes {
     fileprivate mutating func writeMessagePackData(_ count: Int) {
         self.writeMessagePackMapHead(1)
         self.writeMessagePack(BusKey.data.name)
@@ -107,9 +111,12 @@ extension ByteBuffer {
         self.writeMessagePack(value)
     }
 
-    fileprivate mutating func writeMessagePackMember(_ payload: Payload) throws(MessagePackError) {
+    fileprivate mutating func writeMessagePackMember(
+        _ key: StaticString,
+        _ payload: Payload
+    ) throws(MessagePackError) {
         if payload.isAbsent { return }
-        self.writeMessagePack(BusDataKey.payload.name)
+        self.writeMessagePack(key)
         try self.writeMessagePack(payload)
     }
 
@@ -128,7 +135,7 @@ extension ByteBuffer {
         self.writeMessagePackMapHead(count)
         self.writeMessagePack(BusKey.data.name)
         self.writeMessagePackStringHead(message.frame.readableBytes)
-        self.writeImmutableBuffer(message.frame)
+        self.write(message.frame)
         var excluded: [String]?
         switch message.scope {
         case .everyone: break
@@ -149,10 +156,10 @@ extension ByteBuffer {
     }
 
     fileprivate mutating func writeJSONKey(_ name: StaticString, isFirst: Bool = false) {
-        if !isFirst { self.writeInteger(UInt8(ascii: ",")) }
-        self.writeInteger(UInt8(ascii: "\""))
-        self.writeStaticString(name)
-        self.writeStaticString("\":")
+        if !isFirst { self.write(UInt8(ascii: ",")) }
+        self.write(UInt8(ascii: "\""))
+        self.write(name)
+        self.write("\":")
     }
 
     fileprivate mutating func writeJSONMember(_ key: StaticString, _ value: String, isFirst: Bool = false) {
@@ -160,23 +167,23 @@ extension ByteBuffer {
         self.writeJSONString(value)
     }
 
-    fileprivate mutating func writeJSONMember(_ payload: Payload) {
+    fileprivate mutating func writeJSONMember(_ key: StaticString, _ payload: Payload) {
         if payload.isAbsent { return }
-        self.writeJSONKey(BusDataKey.payload.name)
-        self.writeImmutableBuffer(payload.buffer)
+        self.writeJSONKey(key)
+        self.write(payload.buffer)
     }
 
     fileprivate mutating func writeJSON(_ strings: [String]) {
-        self.writeInteger(UInt8(ascii: "["))
+        self.write(UInt8(ascii: "["))
         for (index, string) in strings.enumerated() {
-            if index > 0 { self.writeInteger(UInt8(ascii: ",")) }
+            if index > 0 { self.write(UInt8(ascii: ",")) }
             self.writeJSONString(string)
         }
-        self.writeInteger(UInt8(ascii: "]"))
+        self.write(UInt8(ascii: "]"))
     }
 
     fileprivate mutating func writeJSON(_ message: ClientMessage) {
-        self.writeInteger(UInt8(ascii: "{"))
+        self.write(UInt8(ascii: "{"))
         self.writeJSONKey(BusKey.data.name, isFirst: true)
         message.frame.withUnsafeReadableBytes { self.writeJSONString(utf8: $0) }
         var excluded: [String]?
@@ -196,6 +203,6 @@ extension ByteBuffer {
             self.writeJSONKey(BusKey.excludedSocketIDs.name)
             self.writeJSON(excluded)
         }
-        self.writeInteger(UInt8(ascii: "}"))
+        self.write(UInt8(ascii: "}"))
     }
 }

@@ -1,7 +1,7 @@
 import NIOCore
 
 /// Reads a message between nodes from JSON in one pass.
-struct BusMessageJSONDecoder {
+struct BusMessageJSONDecoder: ~Copyable {
     /// A payload is two containers deep in its message.
     private static let maximumDepth = JSONText.maximumDepth + 2
 
@@ -56,48 +56,49 @@ struct BusMessageJSONDecoder {
         switch scanner.peek() {
         case UInt8(ascii: "\""):
             let token = try scanner.scanString()
+            self.fields.data = .string
             if token.isEscaped {
                 let content = UnsafeRawBufferPointer(rebasing: scanner.bytes[token.content])
                 var frame = ByteBuffer()
                 frame.writeUnescapedJSON(content)
-                self.fields.data = .frame(frame)
+                self.fields.frame = frame
             } else {
-                self.fields.data = .frame(self.buffer.slice(token.content))
+                self.fields.frame = self.buffer.slice(token.content)
             }
         case UInt8(ascii: "{"):
-            self.fields.data = .fields(try self.readDataFields(&scanner))
+            self.fields.beginData()
+            try self.readMembers(&scanner)
         default:
             _ = try scanner.skipValue(depth: 1)
             self.fields.refuse(BusKey.data)
         }
     }
 
-    private mutating func readDataFields(_ scanner: inout JSONScanner) throws(JSONError) -> BusFields.DataFields {
-        var data = BusFields.DataFields()
+    private mutating func readMembers(_ scanner: inout JSONScanner) throws(JSONError) {
         try scanner.scanObject(depth: 1) { (scanner, token) throws(JSONError) in
             guard let key = scanner.withValue(of: token, BusDataKey.init) else {
                 _ = try scanner.skipValue(depth: 2)
                 return
             }
             switch key {
-            case .event: data.event = try self.readString(&scanner, depth: 2) { $0.refuse(key) }
-            case .sender: data.sender = try self.readString(&scanner, depth: 2) { $0.refuse(key) }
-            case .callbackID: data.callbackID = try self.readString(&scanner, depth: 2) { $0.refuse(key) }
-            case .targets: data.targets = try self.readStrings(&scanner, depth: 2) { $0.refuse(key) }
+            case .event: self.fields.event = try self.readString(&scanner, depth: 2) { $0.refuse(key) }
+            case .sender: self.fields.eventSender = try self.readString(&scanner, depth: 2) { $0.refuse(key) }
+            case .callbackID: self.fields.callbackID = try self.readString(&scanner, depth: 2) { $0.refuse(key) }
+            case .targets: self.fields.targets = try self.readStrings(&scanner, depth: 2) { $0.refuse(key) }
             case .error:
-                data.error = Payload(unchecked: self.buffer.slice(try scanner.skipValue(depth: 2)))
+                let error = Payload(unchecked: self.buffer.slice(try scanner.skipValue(depth: 2)))
+                self.fields.error = error == .null ? nil : error
             case .payload:
-                data.payload = Payload(unchecked: self.buffer.slice(try scanner.skipValue(depth: 2)))
+                self.fields.payload = Payload(unchecked: self.buffer.slice(try scanner.skipValue(depth: 2)))
             case .isCallback:
                 switch scanner.peek() {
-                case UInt8(ascii: "t"): data.isCallback = true
-                case UInt8(ascii: "f"), UInt8(ascii: "n"): data.isCallback = false
+                case UInt8(ascii: "t"): self.fields.isCallback = true
+                case UInt8(ascii: "f"), UInt8(ascii: "n"): self.fields.isCallback = false
                 default: self.fields.refuse(key)
                 }
                 _ = try scanner.skipValue(depth: 2)
             }
         }
-        return data
     }
 
     private mutating func readString(

@@ -1,14 +1,19 @@
 import NIOCore
 
 /// Reads a message between nodes from MessagePack in one pass.
-struct BusMessageMessagePackDecoder {
+struct BusMessageMessagePackDecoder: ~Copyable {
     private let buffer: ByteBuffer
     private var reader: MessagePackReader
     private var fields = BusFields()
 
+    private init(_ buffer: ByteBuffer, _ bytes: UnsafeRawBufferPointer) {
+        self.buffer = buffer
+        self.reader = MessagePackReader(bytes)
+    }
+
     static func decode(_ buffer: ByteBuffer) throws(BusMessageError) -> BusMessage {
         try buffer.withUnsafeReadableBytes { bytes throws(BusMessageError) in
-            var decoder = Self(buffer: buffer, reader: MessagePackReader(bytes))
+            var decoder = Self(buffer, bytes)
             let isMap: Bool
             do throws(MessagePackError) {
                 isMap = try decoder.readMessage()
@@ -45,8 +50,12 @@ struct BusMessageMessagePackDecoder {
     private mutating func readData() throws(MessagePackError) {
         let start = self.reader
         switch try self.reader.next() {
-        case .string(let range): self.fields.data = .frame(self.frame(range))
-        case .map(let count): self.fields.data = .fields(try self.readDataFields(count))
+        case .string(let range):
+            self.fields.data = .string
+            self.fields.frame = self.frame(range)
+        case .map(let count):
+            self.fields.beginData()
+            try self.readMembers(count)
         default:
             self.reader = start
             try self.reader.skipValue()
@@ -54,30 +63,30 @@ struct BusMessageMessagePackDecoder {
         }
     }
 
-    private mutating func readDataFields(_ count: Int) throws(MessagePackError) -> BusFields.DataFields {
-        var data = BusFields.DataFields()
+    private mutating func readMembers(_ count: Int) throws(MessagePackError) {
         for _ in 0..<count {
             guard let key = try self.readKey(BusDataKey.init) else {
                 try self.reader.skipValue()
                 continue
             }
             switch key {
-            case .event: data.event = try self.readString { $0.refuse(key) }
-            case .sender: data.sender = try self.readString { $0.refuse(key) }
-            case .callbackID: data.callbackID = try self.readString { $0.refuse(key) }
-            case .targets: data.targets = try self.readStrings { $0.refuse(key) }
-            case .payload: data.payload = try Payload(messagePack: &self.reader)
-            case .error: data.error = try Payload(messagePack: &self.reader)
+            case .event: self.fields.event = try self.readString { $0.refuse(key) }
+            case .sender: self.fields.eventSender = try self.readString { $0.refuse(key) }
+            case .callbackID: self.fields.callbackID = try self.readString { $0.refuse(key) }
+            case .targets: self.fields.targets = try self.readStrings { $0.refuse(key) }
+            case .payload: self.fields.payload = try Payload(messagePack: &self.reader)
+            case .error:
+                let error = try Payload(messagePack: &self.reader)
+                self.fields.error = error.isAbsent || error == .null ? nil : error
             case .isCallback:
                 let start = self.reader
                 if case .boolean(let value) = try self.reader.next() {
-                    data.isCallback = value
+                    self.fields.isCallback = value
                 } else if try !self.skipNull(from: start) {
                     self.fields.refuse(key)
                 }
             }
         }
-        return data
     }
 
     /// The frame as it is, with U+FFFD for what is not UTF-8: clients would have to close on that.

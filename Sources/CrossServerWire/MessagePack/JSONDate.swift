@@ -1,5 +1,3 @@
-import NIOCore
-
 /// A date as the milliseconds since 1970 that JavaScript counts.
 struct JSONDate: Equatable {
     /// nil outside of what JavaScript's dates cover, 100,000,000 days on either side of 1970.
@@ -21,42 +19,42 @@ struct JSONDate: Equatable {
     }
 }
 
-extension ByteBuffer {
+extension OutputBytes {
     /// Writes what `Date.toJSON` gives: `"2024-02-29T12:00:00.000Z"`, or `null` for a date that JavaScript has not.
     mutating func writeJSON(_ date: JSONDate) {
         guard let milliseconds = date.milliseconds else {
-            self.writeStaticString("null")
+            self.write("null")
             return
         }
         let (day, time) = milliseconds.flooredQuotient(by: 86_400_000)
         let (year, month, dayOfMonth) = Self.civil(day)
-        self.writeInteger(UInt8(ascii: "\""))
+        self.write(UInt8(ascii: "\""))
         if 0...9999 ~= year {
             self.writeDigits(year, count: 4)
         } else {
-            self.writeInteger(year < 0 ? UInt8(ascii: "-") : UInt8(ascii: "+"))
+            self.write(year < 0 ? UInt8(ascii: "-") : UInt8(ascii: "+"))
             self.writeDigits(abs(year), count: 6)
         }
-        self.writeInteger(UInt8(ascii: "-"))
+        self.write(UInt8(ascii: "-"))
         self.writeDigits(month, count: 2)
-        self.writeInteger(UInt8(ascii: "-"))
+        self.write(UInt8(ascii: "-"))
         self.writeDigits(dayOfMonth, count: 2)
-        self.writeInteger(UInt8(ascii: "T"))
+        self.write(UInt8(ascii: "T"))
         self.writeDigits(time / 3_600_000, count: 2)
-        self.writeInteger(UInt8(ascii: ":"))
+        self.write(UInt8(ascii: ":"))
         self.writeDigits(time / 60_000 % 60, count: 2)
-        self.writeInteger(UInt8(ascii: ":"))
+        self.write(UInt8(ascii: ":"))
         self.writeDigits(time / 1000 % 60, count: 2)
-        self.writeInteger(UInt8(ascii: "."))
+        self.write(UInt8(ascii: "."))
         self.writeDigits(time % 1000, count: 3)
-        self.writeStaticString("Z\"")
+        self.write("Z\"")
     }
 
     private mutating func writeDigits(_ value: Int64, count: Int) {
         var divisor: Int64 = 1
         for _ in 1..<count { divisor *= 10 }
         while divisor > 0 {
-            self.writeInteger(UInt8(ascii: "0") + UInt8(truncatingIfNeeded: value / divisor % 10))
+            self.write(UInt8(ascii: "0") + UInt8(truncatingIfNeeded: value / divisor % 10))
             divisor /= 10
         }
     }

@@ -1,5 +1,3 @@
-import NIOCore
-
 /// The value of a JSON number: an integer when it is one and fits 64 bits, however it is written (`1`, `1.0`, `1e2`), as
 /// in JavaScript; else a double.
 enum JSONNumber: Equatable {
@@ -125,15 +123,15 @@ enum JSONNumber: Equatable {
 }
 
 /// Writing numbers as JavaScript does.
-extension ByteBuffer {
+extension OutputBytes {
     mutating func writeJSONNumber(_ integer: Int64) {
-        if integer < 0 { self.writeInteger(UInt8(ascii: "-")) }
+        if integer < 0 { self.write(UInt8(ascii: "-")) }
         self.writeJSONNumber(integer.magnitude)
     }
 
     mutating func writeJSONNumber(_ integer: UInt64) {
         if integer < 10 {
-            self.writeInteger(UInt8(ascii: "0") &+ UInt8(truncatingIfNeeded: integer))
+            self.write(UInt8(ascii: "0") &+ UInt8(truncatingIfNeeded: integer))
             return
         }
         var count = 0
@@ -142,7 +140,7 @@ extension ByteBuffer {
             rest /= 10
             count &+= 1
         }
-        self.writeWithUnsafeMutableBytes(minimumWritableBytes: count) { output in
+        self.write(upTo: count) { output in
             var rest = integer
             for index in stride(from: count &- 1, through: 0, by: -1) {
                 output[index] = UInt8(ascii: "0") &+ UInt8(truncatingIfNeeded: rest % 10)
@@ -155,14 +153,14 @@ extension ByteBuffer {
     /// Writes the fewest digits that stand for the double (ECMA-262, Number::toString); `null` when it is not finite.
     mutating func writeJSONNumber(_ double: Double) {
         guard double.isFinite else {
-            self.writeStaticString("null")
+            self.write("null")
             return
         }
         if let integer = Int64(exactly: double), integer.magnitude < 1 << 53 {
             self.writeJSONNumber(integer)
             return
         }
-        if double < 0 { self.writeInteger(UInt8(ascii: "-")) }
+        if double < 0 { self.write(UInt8(ascii: "-")) }
         // At most 17 digits, of a description of at most 24 characters.
         var description = double.magnitude.description
         description.withUTF8 { text in
@@ -213,24 +211,24 @@ extension ByteBuffer {
     private mutating func writeJSONNumber(digits: UnsafeRawBufferPointer, point: Int) {
         switch point {
         case digits.count...21:
-            self.writeBytes(digits)
-            self.writeRepeatingByte(UInt8(ascii: "0"), count: point - digits.count)
+            self.write(digits)
+            self.write(UInt8(ascii: "0"), count: point - digits.count)
         case 1...21:
-            self.writeBytes(UnsafeRawBufferPointer(rebasing: digits[..<point]))
-            self.writeInteger(UInt8(ascii: "."))
-            self.writeBytes(UnsafeRawBufferPointer(rebasing: digits[point...]))
+            self.write(UnsafeRawBufferPointer(rebasing: digits[..<point]))
+            self.write(UInt8(ascii: "."))
+            self.write(UnsafeRawBufferPointer(rebasing: digits[point...]))
         case -5...0:
-            self.writeStaticString("0.")
-            self.writeRepeatingByte(UInt8(ascii: "0"), count: -point)
-            self.writeBytes(digits)
+            self.write("0.")
+            self.write(UInt8(ascii: "0"), count: -point)
+            self.write(digits)
         default:
-            self.writeBytes(UnsafeRawBufferPointer(rebasing: digits[..<1]))
+            self.write(UnsafeRawBufferPointer(rebasing: digits[..<1]))
             if digits.count > 1 {
-                self.writeInteger(UInt8(ascii: "."))
-                self.writeBytes(UnsafeRawBufferPointer(rebasing: digits[1...]))
+                self.write(UInt8(ascii: "."))
+                self.write(UnsafeRawBufferPointer(rebasing: digits[1...]))
             }
-            self.writeInteger(UInt8(ascii: "e"))
-            self.writeInteger(point > 0 ? UInt8(ascii: "+") : UInt8(ascii: "-"))
+            self.write(UInt8(ascii: "e"))
+            self.write(point > 0 ? UInt8(ascii: "+") : UInt8(ascii: "-"))
             self.writeJSONNumber(UInt64((point - 1).magnitude))
         }
     }

@@ -1,21 +1,35 @@
-import NIOCore
-
 /// The keys of one object that is being written as MessagePack, to find those that come again.
 ///
-/// Up to sixteen members take no memory and one comparison of vectors each; more are sorted when the object is complete,
-/// so that no choice of keys makes it slow.
+/// Up to sixteen members are compared one by one and take no memory; more are sorted when the object is complete, so
+/// that no choice of keys makes it slow.
 struct KeyTable {
     private static let small = 16
 
-    /// Of a lane that is in use: the key's hash, and where the key is in the output.
-    private var hashes = SIMD16<UInt32>()
-    private var starts = SIMD16<UInt32>()
-    private var ends = SIMD16<UInt32>()
+    /// Of the first sixteen members: the hash of the key, 0 for one that was replaced, and where the key is.
+    private var hashes = Lanes()
+    private var starts = Lanes()
+    private var ends = Lanes()
     /// Members so far, with those that were repeated.
     private var total = 0
     private var repeated = 0
     /// All members, once there are more than sixteen.
     private var members: [Member] = []
+
+    /// Sixteen numbers in place. The subscript of the vector itself is slow.
+    private struct Lanes {
+        private var numbers = SIMD16<UInt32>()
+
+        subscript(lane: Int) -> UInt32 {
+            get {
+                withUnsafeBytes(of: self.numbers) { $0.load(fromByteOffset: 4 &* (lane & 15), as: UInt32.self) }
+            }
+            set {
+                withUnsafeMutableBytes(of: &self.numbers) {
+                    $0.storeBytes(of: newValue, toByteOffset: 4 &* (lane & 15), as: UInt32.self)
+                }
+            }
+        }
+    }
 
     private struct Member {
         /// 0 for one that was replaced.
@@ -31,8 +45,8 @@ struct KeyTable {
     /// Takes a key that was just written.
     ///
     /// - Returns: where the earlier member with this key is, which the new one replaces.
-    mutating func insert(_ key: Range<Int>, in output: ByteBuffer) -> Range<Int>? {
-        let hash = output.withReadableBytes(key, Self.hash)
+    mutating func insert(_ key: Range<Int>, in output: UnsafeRawBufferPointer) -> Range<Int>? {
+        let hash = Self.hash(UnsafeRawBufferPointer(rebasing: output[key]))
         let lane = self.total
         self.total &+= 1
         guard lane < Self.small else {
@@ -41,12 +55,10 @@ struct KeyTable {
             self.members.append(Member(hash: hash, key: key, end: key.upperBound))
             return nil
         }
-        let matches = self.hashes .== hash
         self.hashes[lane] = hash
         self.starts[lane] = UInt32(truncatingIfNeeded: key.lowerBound)
         self.ends[lane] = UInt32(truncatingIfNeeded: key.upperBound)
-        guard any(matches) else { return nil }
-        for earlier in 0..<lane where matches[earlier] && output.compare(self.key(earlier), key) == 0 {
+        for earlier in 0..<lane where self.hashes[earlier] == hash && output.compare(self.key(earlier), key) == 0 {
             self.hashes[earlier] = 0
             self.repeated &+= 1
             return Int(self.starts[earlier])..<Int(self.starts[earlier + 1])
@@ -55,7 +67,7 @@ struct KeyTable {
     }
 
     /// Calls `replaced` with where each member is whose key came again, when ``insert(_:in:)`` has not told it.
-    mutating func finish(in output: ByteBuffer, replaced: (Range<Int>) -> Void) {
+    mutating func finish(in output: UnsafeRawBufferPointer, replaced: (Range<Int>) -> Void) {
         guard !self.members.isEmpty else { return }
         let sorted = self.members.filter { $0.hash != 0 }.sorted { first, second in
             if first.hash != second.hash { return first.hash < second.hash }
@@ -91,27 +103,13 @@ struct KeyTable {
     }
 }
 
-extension ByteBuffer {
-    /// - Parameter range: of indices of the buffer, within its readable bytes.
-    fileprivate func withReadableBytes<Result>(
-        _ range: Range<Int>,
-        _ body: (UnsafeRawBufferPointer) -> Result
-    ) -> Result {
-        self.withUnsafeReadableBytes { bytes in
-            let start = range.lowerBound - self.readerIndex
-            return body(UnsafeRawBufferPointer(rebasing: bytes[start..<(start + range.count)]))
-        }
-    }
-
+extension UnsafeRawBufferPointer {
     /// Whether the bytes of one range are less (negative), equal (0) or more than those of another.
     fileprivate func compare(_ first: Range<Int>, _ second: Range<Int>) -> Int {
-        self.withReadableBytes(first) { first in
-            self.withReadableBytes(second) { second in
-                for index in 0..<min(first.count, second.count) where first[index] != second[index] {
-                    return Int(first[index]) - Int(second[index])
-                }
-                return first.count - second.count
-            }
+        for index in 0..<Swift.min(first.count, second.count) {
+            let order = Int(self[first.lowerBound + index]) - Int(self[second.lowerBound + index])
+            if order != 0 { return order }
         }
+        return first.count - second.count
     }
 }

@@ -25,15 +25,18 @@ extension Payload {
 
     /// Takes the value that comes next. ``absent`` when that is undefined.
     init(messagePack reader: inout MessagePackReader) throws(MessagePackError) {
+        guard reader.remaining <= MessagePack.maximumLength else { throw .tooLong(maximum: MessagePack.maximumLength) }
         if reader.isAtUndefined {
             try reader.skipValue()
             self = .absent
             return
         }
-        var writer = try JSONFromMessagePack(reader)
-        try writer.writeValue()
-        reader = writer.reader
-        self.init(unchecked: writer.output)
+        var buffer = ByteBuffer()
+        try buffer.writeOutput(estimate: reader.remaining + reader.remaining / 4 + 16) {
+            (output) throws(MessagePackError) in
+            try reader.writeJSON(to: &output)
+        }
+        self.init(unchecked: buffer)
     }
 
     /// Converts the payload to MessagePack. A whole number becomes an integer, however it is written; of a repeated key
@@ -43,17 +46,21 @@ extension Payload {
     ///   `tooLong` for more than 128 MiB.
     public func messagePack() throws(MessagePackError) -> ByteBuffer {
         var buffer = ByteBuffer()
-        try buffer.writeMessagePack(self)
+        try buffer.writeOutput(estimate: self.buffer.readableBytes + 8) { (output) throws(MessagePackError) in
+            try output.writeMessagePack(self)
+        }
         return buffer
     }
 }
 
-extension ByteBuffer {
+extension OutputBytes {
     mutating func writeMessagePack(_ payload: Payload) throws(MessagePackError) {
         if payload.isAbsent {
             self.writeMessagePackNull()
         } else {
-            try MessagePackFromJSON.write(payload.buffer, into: &self)
+            try payload.buffer.withUnsafeReadableBytes { json throws(MessagePackError) in
+                try MessagePackFromJSON.write(json, to: &self)
+            }
         }
     }
 }

@@ -1,5 +1,3 @@
-import NIOCore
-
 /// MessagePack's timestamp, the extension type -1.
 public struct MessagePackTimestamp: Sendable, Hashable {
     /// Since 1970-01-01T00:00:00Z, rounded down.
@@ -37,22 +35,23 @@ public struct MessagePackTimestamp: Sendable, Hashable {
     }
 }
 
-extension ByteBuffer {
+extension OutputBytes {
     /// Writes the shortest of the three forms that holds the timestamp.
     mutating func writeMessagePack(_ timestamp: MessagePackTimestamp) {
         if timestamp.nanoseconds == 0, let seconds = UInt32(exactly: timestamp.seconds) {
-            self.writeMultipleIntegers(0xD6 as UInt8, MessagePackTimestamp.type, seconds)
+            self.write(0xD6)
+            self.write(integer: MessagePackTimestamp.type)
+            self.write(integer: seconds)
         } else if 0..<(1 << 34) ~= timestamp.seconds {
-            let value = UInt64(timestamp.nanoseconds) << 34 | UInt64(timestamp.seconds)
-            self.writeMultipleIntegers(0xD7 as UInt8, MessagePackTimestamp.type, value)
+            self.write(0xD7)
+            self.write(integer: MessagePackTimestamp.type)
+            self.write(integer: UInt64(timestamp.nanoseconds) << 34 | UInt64(timestamp.seconds))
         } else {
-            self.writeMultipleIntegers(
-                0xC7 as UInt8,
-                12 as UInt8,
-                MessagePackTimestamp.type,
-                timestamp.nanoseconds,
-                timestamp.seconds
-            )
+            self.write(0xC7)
+            self.write(12)
+            self.write(integer: MessagePackTimestamp.type)
+            self.write(integer: timestamp.nanoseconds)
+            self.write(integer: timestamp.seconds)
         }
     }
 }

@@ -69,43 +69,39 @@ extension MessagePackValue {
     /// Writes the value at the end of a buffer, every part as short as it can be but for floats and doubles, which keep
     /// their size.
     ///
-    /// - Throws: ``MessagePackError`` with `tooDeep` beyond 512 maps and arrays open at once.
+    /// - Throws: ``MessagePackError`` with `tooDeep` beyond 512 maps and arrays open at once; nothing is written then.
     public func write(into buffer: inout ByteBuffer) throws(MessagePackError) {
-        let start = buffer.writerIndex
-        do throws(MessagePackError) {
-            try self.write(into: &buffer, depth: 0)
-        } catch {
-            buffer.moveWriterIndex(to: start)
-            throw error
+        try buffer.writeOutput(estimate: 64) { (output) throws(MessagePackError) in
+            try self.write(to: &output, depth: 0)
         }
     }
 
-    private func write(into buffer: inout ByteBuffer, depth: Int) throws(MessagePackError) {
+    private func write(to output: inout OutputBytes, depth: Int) throws(MessagePackError) {
         switch self {
         case .array, .map:
             guard depth < JSONText.maximumDepth else { throw .tooDeep(maximum: JSONText.maximumDepth) }
         default: break
         }
         switch self {
-        case .null: buffer.writeMessagePackNull()
-        case .bool(let value): buffer.writeMessagePack(value)
-        case .int(let value): buffer.writeMessagePack(value)
-        case .uint(let value): buffer.writeMessagePack(value)
-        case .float(let value): buffer.writeMessagePack(value)
-        case .double(let value): buffer.writeMessagePack(value)
-        case .string(let value): buffer.writeMessagePack(value)
-        case .binary(let value): buffer.writeMessagePack(binary: value)
+        case .null: output.writeMessagePackNull()
+        case .bool(let value): output.writeMessagePack(value)
+        case .int(let value): output.writeMessagePack(value)
+        case .uint(let value): output.writeMessagePack(value)
+        case .float(let value): output.writeMessagePack(value)
+        case .double(let value): output.writeMessagePack(value)
+        case .string(let value): output.writeMessagePack(value)
+        case .binary(let value): output.writeMessagePack(binary: value)
         case .array(let elements):
-            buffer.writeMessagePackArrayHead(elements.count)
-            for element in elements { try element.write(into: &buffer, depth: depth + 1) }
+            output.writeMessagePackArrayHead(elements.count)
+            for element in elements { try element.write(to: &output, depth: depth + 1) }
         case .map(let pairs):
-            buffer.writeMessagePackMapHead(pairs.count)
+            output.writeMessagePackMapHead(pairs.count)
             for pair in pairs {
-                try pair.key.write(into: &buffer, depth: depth + 1)
-                try pair.value.write(into: &buffer, depth: depth + 1)
+                try pair.key.write(to: &output, depth: depth + 1)
+                try pair.value.write(to: &output, depth: depth + 1)
             }
-        case .timestamp(let timestamp): buffer.writeMessagePack(timestamp)
-        case .ext(let type, let data): buffer.writeMessagePack(ext: type, data)
+        case .timestamp(let timestamp): output.writeMessagePack(timestamp)
+        case .ext(let type, let data): output.writeMessagePack(ext: type, data)
         }
     }
 

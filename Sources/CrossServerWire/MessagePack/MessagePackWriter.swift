@@ -1,42 +1,42 @@
 import NIOCore
 
 /// Writing MessagePack, every head as short as it can be.
-extension ByteBuffer {
+extension OutputBytes {
     mutating func writeMessagePackNull() {
-        self.writeInteger(0xC0 as UInt8)
+        self.write(0xC0 as UInt8)
     }
 
     mutating func writeMessagePack(_ boolean: Bool) {
-        self.writeInteger(boolean ? 0xC3 : 0xC2 as UInt8)
+        self.write(boolean ? 0xC3 : 0xC2 as UInt8)
     }
 
     mutating func writeMessagePack(_ integer: Int64) {
         switch integer {
         case 0...: self.writeMessagePack(UInt64(integer))
-        case -0x20..<0: self.writeInteger(Int8(truncatingIfNeeded: integer))
-        case -0x80..<0: self.writeMultipleIntegers(0xD0 as UInt8, Int8(truncatingIfNeeded: integer))
-        case -0x8000..<0: self.writeMultipleIntegers(0xD1 as UInt8, Int16(truncatingIfNeeded: integer))
-        case -0x8000_0000..<0: self.writeMultipleIntegers(0xD2 as UInt8, Int32(truncatingIfNeeded: integer))
-        default: self.writeMultipleIntegers(0xD3 as UInt8, integer)
+        case -0x20..<0: self.write(integer: Int8(truncatingIfNeeded: integer))
+        case -0x80..<0: self.write(0xD0, integer: Int8(truncatingIfNeeded: integer))
+        case -0x8000..<0: self.write(0xD1, integer: Int16(truncatingIfNeeded: integer))
+        case -0x8000_0000..<0: self.write(0xD2, integer: Int32(truncatingIfNeeded: integer))
+        default: self.write(0xD3, integer: integer)
         }
     }
 
     mutating func writeMessagePack(_ integer: UInt64) {
         switch integer {
-        case 0..<0x80: self.writeInteger(UInt8(truncatingIfNeeded: integer))
-        case 0x80...0xFF: self.writeMultipleIntegers(0xCC as UInt8, UInt8(truncatingIfNeeded: integer))
-        case 0x100...0xFFFF: self.writeMultipleIntegers(0xCD as UInt8, UInt16(truncatingIfNeeded: integer))
-        case 0x1_0000...0xFFFF_FFFF: self.writeMultipleIntegers(0xCE as UInt8, UInt32(truncatingIfNeeded: integer))
-        default: self.writeMultipleIntegers(0xCF as UInt8, integer)
+        case 0..<0x80: self.write(UInt8(truncatingIfNeeded: integer))
+        case 0x80...0xFF: self.write(0xCC, integer: UInt8(truncatingIfNeeded: integer))
+        case 0x100...0xFFFF: self.write(0xCD, integer: UInt16(truncatingIfNeeded: integer))
+        case 0x1_0000...0xFFFF_FFFF: self.write(0xCE, integer: UInt32(truncatingIfNeeded: integer))
+        default: self.write(0xCF, integer: integer)
         }
     }
 
     mutating func writeMessagePack(_ double: Double) {
-        self.writeMultipleIntegers(0xCB as UInt8, double.bitPattern)
+        self.write(0xCB, integer: double.bitPattern)
     }
 
     mutating func writeMessagePack(_ float: Float) {
-        self.writeMultipleIntegers(0xCA as UInt8, float.bitPattern)
+        self.write(0xCA, integer: float.bitPattern)
     }
 
     mutating func writeMessagePack(_ string: String) {
@@ -50,17 +50,17 @@ extension ByteBuffer {
 
     mutating func writeMessagePack(utf8 bytes: UnsafeRawBufferPointer) {
         self.writeMessagePackStringHead(bytes.count)
-        self.writeBytes(bytes)
+        self.write(bytes)
     }
 
     // Nothing in a ByteBuffer is longer than UInt32.max, so that the lengths below always fit.
 
     mutating func writeMessagePackStringHead(_ length: Int) {
         switch length {
-        case 0..<0x20: self.writeInteger(0xA0 | UInt8(truncatingIfNeeded: length))
-        case 0x20...0xFF: self.writeMultipleIntegers(0xD9 as UInt8, UInt8(truncatingIfNeeded: length))
-        case 0x100...0xFFFF: self.writeMultipleIntegers(0xDA as UInt8, UInt16(truncatingIfNeeded: length))
-        default: self.writeMultipleIntegers(0xDB as UInt8, UInt32(truncatingIfNeeded: length))
+        case 0..<0x20: self.write(0xA0 | UInt8(truncatingIfNeeded: length))
+        case 0x20...0xFF: self.write(0xD9, integer: UInt8(truncatingIfNeeded: length))
+        case 0x100...0xFFFF: self.write(0xDA, integer: UInt16(truncatingIfNeeded: length))
+        default: self.write(0xDB, integer: UInt32(truncatingIfNeeded: length))
         }
     }
 
@@ -76,26 +76,26 @@ extension ByteBuffer {
     mutating func writeMessagePack(binary: ByteBuffer) {
         let length = binary.readableBytes
         switch length {
-        case 0...0xFF: self.writeMultipleIntegers(0xC4 as UInt8, UInt8(truncatingIfNeeded: length))
-        case 0x100...0xFFFF: self.writeMultipleIntegers(0xC5 as UInt8, UInt16(truncatingIfNeeded: length))
-        default: self.writeMultipleIntegers(0xC6 as UInt8, UInt32(truncatingIfNeeded: length))
+        case 0...0xFF: self.write(0xC4, integer: UInt8(truncatingIfNeeded: length))
+        case 0x100...0xFFFF: self.write(0xC5, integer: UInt16(truncatingIfNeeded: length))
+        default: self.write(0xC6, integer: UInt32(truncatingIfNeeded: length))
         }
-        self.writeImmutableBuffer(binary)
+        self.write(binary)
     }
 
     mutating func writeMessagePackArrayHead(_ count: Int) {
         switch count {
-        case 0..<0x10: self.writeInteger(0x90 | UInt8(truncatingIfNeeded: count))
-        case 0x10...0xFFFF: self.writeMultipleIntegers(0xDC as UInt8, UInt16(truncatingIfNeeded: count))
-        default: self.writeMultipleIntegers(0xDD as UInt8, UInt32(truncatingIfNeeded: count))
+        case 0..<0x10: self.write(0x90 | UInt8(truncatingIfNeeded: count))
+        case 0x10...0xFFFF: self.write(0xDC, integer: UInt16(truncatingIfNeeded: count))
+        default: self.write(0xDD, integer: UInt32(truncatingIfNeeded: count))
         }
     }
 
     mutating func writeMessagePackMapHead(_ count: Int) {
         switch count {
-        case 0..<0x10: self.writeInteger(0x80 | UInt8(truncatingIfNeeded: count))
-        case 0x10...0xFFFF: self.writeMultipleIntegers(0xDE as UInt8, UInt16(truncatingIfNeeded: count))
-        default: self.writeMultipleIntegers(0xDF as UInt8, UInt32(truncatingIfNeeded: count))
+        case 0..<0x10: self.write(0x80 | UInt8(truncatingIfNeeded: count))
+        case 0x10...0xFFFF: self.write(0xDE, integer: UInt16(truncatingIfNeeded: count))
+        default: self.write(0xDF, integer: UInt32(truncatingIfNeeded: count))
         }
     }
 
@@ -103,12 +103,19 @@ extension ByteBuffer {
         let length = data.readableBytes
         switch length {
         case 1, 2, 4, 8, 16:
-            self.writeInteger(0xD4 + UInt8(truncatingIfNeeded: length.trailingZeroBitCount))
-        case 0...0xFF: self.writeMultipleIntegers(0xC7 as UInt8, UInt8(truncatingIfNeeded: length))
-        case 0x100...0xFFFF: self.writeMultipleIntegers(0xC8 as UInt8, UInt16(truncatingIfNeeded: length))
-        default: self.writeMultipleIntegers(0xC9 as UInt8, UInt32(truncatingIfNeeded: length))
+            self.write(0xD4 + UInt8(truncatingIfNeeded: length.trailingZeroBitCount))
+        case 0...0xFF: self.write(0xC7, integer: UInt8(truncatingIfNeeded: length))
+        case 0x100...0xFFFF: self.write(0xC8, integer: UInt16(truncatingIfNeeded: length))
+        default: self.write(0xC9, integer: UInt32(truncatingIfNeeded: length))
         }
-        self.writeInteger(type)
-        self.writeImmutableBuffer(data)
+        self.write(integer: type)
+        self.write(data)
+    }
+
+    /// Writes the first byte of a head, and the integer behind it.
+    @inline(__always)
+    private mutating func write<Integer: FixedWidthInteger>(_ type: UInt8, integer: Integer) {
+        self.write(type)
+        self.write(integer: integer)
     }
 }
