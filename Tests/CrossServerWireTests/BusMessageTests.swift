@@ -170,6 +170,24 @@ struct BusSample: Sendable, CustomTestStringConvertible {
         #expect(try BusMessage(decoding: buffer) == .reply(reply))
     }
 
+    @Test(arguments: ["null", "undefined"])
+    func noErrorIsNone(kind: String) throws {
+        let expected = BusMessage.reply(.init(sender: "a", callbackID: "c", payload: .absent))
+        let value = kind == "null" ? "c0" : "d40000"
+        let packed =
+            "81a46461746185a56576656e74a75f43735f43625fac73656e646572536572766572a161"
+            + "aa63616c6c6261636b4964a163aa697343616c6c6261636bc3a56572726f72" + value
+        #expect(try BusMessage(decoding: ByteBuffer(hex: packed)) == expected)
+        for encoding in [BusEncoding.messagePack, .json] {
+            var buffer = ByteBuffer()
+            let reply = CrossServerReply(sender: "a", callbackID: "c", payload: .absent, error: .absent)
+            try BusMessage.reply(reply).write(into: &buffer, as: encoding)
+            #expect(try BusMessage(decoding: buffer) == expected)
+        }
+        let json = #"{"data":{"event":"_Cs_Cb_","senderServer":"a","callbackId":"c","isCallback":true,"error":null}}"#
+        #expect(try self.decode(json) == expected)
+    }
+
     @Test(arguments: BusSample.all)
     func writesTheBytesOfTheOriginal(sample: BusSample) throws {
         var buffer = ByteBuffer(string: "-")

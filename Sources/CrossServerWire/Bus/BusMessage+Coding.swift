@@ -49,14 +49,15 @@ extension BusMessage {
             output.writeMessagePackData(count)
             output.writeMessagePackMember(BusDataKey.event.name, event.event)
             output.writeMessagePackMember(BusDataKey.sender.name, event.sender)
-            try output.writeMessagePackMember(event.payload)
+            try output.writeMessagePackMember(BusDataKey.payload.name, event.payload)
             output.writeMessagePack(BusDataKey.targets.name)
             output.writeMessagePack(event.targets)
             if let callbackID = event.callbackID {
                 output.writeMessagePackMember(BusDataKey.callbackID.name, callbackID)
             }
         case .reply(let reply):
-            output.writeMessagePackData(5 + (reply.payload.isAbsent ? 0 : 1) + (reply.error == nil ? 0 : 1))
+            let error = reply.error ?? .absent
+            output.writeMessagePackData(5 + (reply.payload.isAbsent ? 0 : 1) + (error.isAbsent ? 0 : 1))
             output.writeMessagePackMember(BusDataKey.event.name, Self.replyEvent)
             output.writeMessagePackMember(BusDataKey.sender.name, reply.sender)
             output.writeMessagePack(BusDataKey.targets.name)
@@ -64,8 +65,8 @@ extension BusMessage {
             output.writeMessagePackMember(BusDataKey.callbackID.name, reply.callbackID)
             output.writeMessagePack(BusDataKey.isCallback.name)
             output.writeMessagePack(true)
-            try output.writeMessagePackMember(reply.payload)
-            if let error = reply.error { try output.writeMessagePackMember(error, BusDataKey.error.name) }
+            try output.writeMessagePackMember(BusDataKey.payload.name, reply.payload)
+            try output.writeMessagePackMember(BusDataKey.error.name, error)
         case .clients(let message): output.writeMessagePack(message)
         }
     }
@@ -76,7 +77,7 @@ extension BusMessage {
             output.write("{\"data\":{")
             output.writeJSONMember(BusDataKey.event.name, event.event, isFirst: true)
             output.writeJSONMember(BusDataKey.sender.name, event.sender)
-            output.writeJSONMember(event.payload)
+            output.writeJSONMember(BusDataKey.payload.name, event.payload)
             output.writeJSONKey(BusDataKey.targets.name)
             output.writeJSON(event.targets)
             if let callbackID = event.callbackID { output.writeJSONMember(BusDataKey.callbackID.name, callbackID) }
@@ -90,8 +91,8 @@ extension BusMessage {
             output.writeJSONMember(BusDataKey.callbackID.name, reply.callbackID)
             output.writeJSONKey(BusDataKey.isCallback.name)
             output.write("true")
-            output.writeJSONMember(reply.payload)
-            if let error = reply.error { output.writeJSONMember(error, BusDataKey.error.name) }
+            output.writeJSONMember(BusDataKey.payload.name, reply.payload)
+            output.writeJSONMember(BusDataKey.error.name, reply.error ?? .absent)
             output.write("}}")
         case .clients(let message): output.writeJSON(message)
         }
@@ -111,11 +112,11 @@ extension OutputBytes {
     }
 
     fileprivate mutating func writeMessagePackMember(
-        _ payload: Payload,
-        _ name: StaticString = BusDataKey.payload.name
+        _ key: StaticString,
+        _ payload: Payload
     ) throws(MessagePackError) {
         if payload.isAbsent { return }
-        self.writeMessagePack(name)
+        self.writeMessagePack(key)
         try self.writeMessagePack(payload)
     }
 
@@ -166,9 +167,9 @@ extension OutputBytes {
         self.writeJSONString(value)
     }
 
-    fileprivate mutating func writeJSONMember(_ payload: Payload, _ name: StaticString = BusDataKey.payload.name) {
+    fileprivate mutating func writeJSONMember(_ key: StaticString, _ payload: Payload) {
         if payload.isAbsent { return }
-        self.writeJSONKey(name)
+        self.writeJSONKey(key)
         self.write(payload.buffer)
     }
 

@@ -86,7 +86,8 @@ struct BusMessageJSONDecoder: ~Copyable {
             case .callbackID: self.fields.callbackID = try self.readString(&scanner, depth: 2) { $0.refuse(key) }
             case .targets: self.fields.targets = try self.readStrings(&scanner, depth: 2) { $0.refuse(key) }
             case .error:
-                self.fields.error = Payload(unchecked: self.buffer.slice(try scanner.skipValue(depth: 2)))
+                let error = Payload(unchecked: self.buffer.slice(try scanner.skipValue(depth: 2)))
+                self.fields.error = error == .null ? nil : error
             case .payload:
                 self.fields.payload = Payload(unchecked: self.buffer.slice(try scanner.skipValue(depth: 2)))
             case .isCallback:

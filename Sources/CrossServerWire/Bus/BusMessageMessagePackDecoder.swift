@@ -75,7 +75,9 @@ struct BusMessageMessagePackDecoder: ~Copyable {
             case .callbackID: self.fields.callbackID = try self.readString { $0.refuse(key) }
             case .targets: self.fields.targets = try self.readStrings { $0.refuse(key) }
             case .payload: self.fields.payload = try Payload(messagePack: &self.reader)
-            case .error: self.fields.error = try Payload(messagePack: &self.reader)
+            case .error:
+                let error = try Payload(messagePack: &self.reader)
+                self.fields.error = error.isAbsent || error == .null ? nil : error
             case .isCallback:
                 let start = self.reader
                 if case .boolean(let value) = try self.reader.next() {
