@@ -6,7 +6,7 @@ extension RedisBus {
     public func subscribed(to channels: [String], within timeout: Duration) async throws {
         let channels = Set(channels)
         let clock = ContinuousClock()
-        let deadline = clock.now + timeout
+        let deadline = clock.now + min(timeout, .seconds(86_400))
         while true {
             // Made before the links are looked at, so that no change is missed.
             let changes = self.core.changes.stream()

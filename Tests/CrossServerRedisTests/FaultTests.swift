@@ -1,8 +1,9 @@
-import CrossServerRedis
 import Foundation
 import NIOCore
 import Synchronization
 import Testing
+
+@testable import CrossServerRedis
 
 /// Against `redis-server`: what goes wrong, and that it comes back by itself.
 @Suite struct FaultTests {
@@ -227,6 +228,53 @@ import Testing
     }
 
     @Test(.timeLimit(.minutes(3)))
+    func everyPublishHasOneOutcomeWhileConnectionsAreCut() async throws {
+        let servers = [try await RedisServerProcess.start(), try await RedisServerProcess.start()]
+        let nodes = try servers.map { try RedisNode($0.url) }
+        try await withBus(nodes, .quick { $0.maximumBytesInFlight = 1 << 20 }) { bus, recorder in
+            bus.subscribe(to: ["c"])
+            try await bus.ready(2)
+            let outcomes = Tally()
+            let taken = try await withThrowingTaskGroup(of: Int.self) { group in
+                for writer in 0..<4 {
+                    group.addTask {
+                        var taken = 0
+                        for number in 0..<5_000 {
+                            do {
+                                try bus.publish(ByteBuffer(string: "\(writer) \(number)"), to: "c") { result in
+                                    switch result {
+                                    case .success: outcomes.add("taken")
+                                    case .failure(let error): outcomes.add(error.code.description)
+                                    }
+                                }
+                                taken += 1
+                            } catch {
+                                // Full, or no connection for a moment.
+                                await Task.yield()
+                            }
+                        }
+                        return taken
+                    }
+                }
+                for round in 0..<5 {
+                    try servers[round % 2].cli("CLIENT", "KILL", "TYPE", "normal")
+                }
+                return try await group.reduce(0, +)
+            }
+            try await eventually("all outcomes") { outcomes.total >= taken }
+            #expect(outcomes.total == taken)
+            #expect(Set(outcomes.counts.keys).isSubset(of: ["taken", "outcomeUnknown", "notConnected"]))
+            // The subscribers were not cut: whatever was taken comes, and nothing comes twice.
+            let published = outcomes.counts["taken"] ?? 0
+            try await eventually("all that was taken") { recorder.messages.count >= published }
+            #expect(Set(recorder.texts).count == recorder.texts.count)
+            #expect(bus.statistics.published == published)
+            try await bus.ready(2)
+        }
+        withExtendedLifetime(servers) {}
+    }
+
+    @Test(.timeLimit(.minutes(3)))
     func nothingIsLeftWhenTheBusHasEnded() async throws {
         let server = try await RedisServerProcess.start()
         let gone = try RedisServerProcess()
@@ -249,4 +297,33 @@ import Testing
         #expect(again?.code == .alreadyRun)
         for await _ in bus.healthChanges { Issue.record("a report after the end") }
     }
+
+    @Test(.timeLimit(.minutes(3)), arguments: [true, false])
+    func nothingIsHeldWhenTheBusIsLetGo(hasRun: Bool) async throws {
+        let server = try await RedisServerProcess.start()
+        weak var core: BusCore?
+        weak var link: RedisLink?
+        if hasRun {
+            (core, link) = try await withBus([try RedisNode(server.url)]) { bus, _ in
+                bus.subscribe(to: ["c"])
+                try await bus.ready(1)
+                return (bus.core, bus.core.table.withLock { $0.entries[0].link })
+            }
+        } else {
+            let bus = try RedisBus(server.url)
+            (core, link) = (bus.core, bus.core.table.withLock { $0.entries[0].link })
+            #expect(link != nil)
+        }
+        try await eventually("all is let go") { core == nil && link == nil }
+    }
+}
+
+/// Counts by name.
+private final class Tally: Sendable {
+    private let state = Mutex<[String: Int]>([:])
+
+    var counts: [String: Int] { self.state.withLock { $0 } }
+    var total: Int { self.counts.values.reduce(0, +) }
+
+    func add(_ name: String) { self.state.withLock { $0[name, default: 0] += 1 } }
 }

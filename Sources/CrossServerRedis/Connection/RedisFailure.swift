@@ -35,3 +35,13 @@ struct RedisFailure: Error, Sendable, Equatable, CustomStringConvertible {
 
     var description: String { self.message }
 }
+
+extension RedisFailure {
+    static let closedByServer = RedisFailure(.lost, "the connection was closed")
+
+    /// Nil: the error says nothing of the kind.
+    init?(notReady error: String) {
+        guard ["LOADING", "MASTERDOWN", "BUSY"].contains(error.prefix { $0 != " " }) else { return nil }
+        self.init(.notReady, "the server is not ready: \(error)")
+    }
+}

@@ -92,14 +92,12 @@ struct RedisHandshake: Sendable {
 
     /// - Returns: nil when the connection can be used all the same.
     private static func failure(of step: Step, _ error: String) -> RedisFailure? {
-        let code = error.prefix { $0 != " " }
-        switch code {
+        if let failure = RedisFailure(notReady: error) { return failure }
+        switch error.prefix(while: { $0 != " " }) {
         case "NOAUTH":
             return RedisFailure(.authentication, "the server wants a password: \(error)")
         case "WRONGPASS":
             return RedisFailure(.authentication, "the server refuses name or password: \(error)")
-        case "LOADING", "MASTERDOWN", "BUSY":
-            return RedisFailure(.notReady, "the server is not ready: \(error)")
         case "DENIED":
             return RedisFailure(.refused, "the server refuses the connection: \(error)")
         default:

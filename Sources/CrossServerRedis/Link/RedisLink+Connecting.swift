@@ -55,7 +55,9 @@ extension RedisLink {
         }
     }
 
-    private func connectFailed(_ role: RedisRole, _ failure: RedisFailure) {
+    /// Any thread. No connection, or one that ended before it could be used.
+    func connectFailed(_ role: RedisRole, _ failure: RedisFailure) {
+        if failure.kind == .protocolViolation { self.counters.dropped.add(1) }
         let isNews = self.places.withLock { places in
             defer { places.failures[role] = failure }
             return places.failures[role] != failure

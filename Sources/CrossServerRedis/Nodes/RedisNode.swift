@@ -85,8 +85,8 @@ public struct RedisNode: Sendable {
             }
         }
         if self.database < 0 { throw BusError(.invalidConfiguration, "the database must not be negative") }
-        guard self.connectTimeout > .zero else {
-            throw BusError(.invalidConfiguration, "connectTimeout must be longer than zero")
+        guard self.connectTimeout > .zero, self.connectTimeout <= .seconds(86_400) else {
+            throw BusError(.invalidConfiguration, "connectTimeout must be longer than zero and at most a day")
         }
         if let name = self.connectionName, !name.utf8.allSatisfy({ 0x21...0x7E ~= $0 }) {
             throw BusError(.invalidConfiguration, "the connection name must be printable ASCII without spaces")

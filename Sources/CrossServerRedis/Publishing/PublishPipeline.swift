@@ -56,7 +56,8 @@ struct PublishPipeline {
         }
         let answer: Answer
         if slot.isProbe {
-            // Also an error: the server that does not allow PING lives.
+            // A server that does not allow PING lives, one that is not ready is of no use.
+            if let failure = reply.errorMessage.flatMap(RedisFailure.init(notReady:)) { throw failure }
             answer = .probe
         } else if case .integer(let receivers) = reply {
             answer = .publication(receivers: Int(clamping: receivers))

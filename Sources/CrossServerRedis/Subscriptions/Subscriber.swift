@@ -68,7 +68,11 @@ final class Subscriber {
         self.waits = [:]
         let wasReceiving = self.isReceiving
         self.isReceiving = false
-        if wasReceiving { self.link?.changed(.subscriber, isHealthy: false, failure) }
+        if wasReceiving {
+            self.link?.changed(.subscriber, isHealthy: false, failure)
+        } else {
+            self.link?.connectFailed(.subscriber, failure)
+        }
         for wait in waiting { wait.finish(.unusable) }
     }
 

@@ -161,10 +161,6 @@ final class SubscriberHandler: ChannelInboundHandler {
     }
 }
 
-extension RedisFailure {
-    static let closedByServer = RedisFailure(.lost, "the connection was closed")
-}
-
 extension ByteBuffer {
     mutating func writeCommand(_ name: String, _ arguments: [String]) {
         self.writeRESPArrayHeader(count: arguments.count + 1)

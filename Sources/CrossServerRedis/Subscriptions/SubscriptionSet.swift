@@ -166,6 +166,7 @@ struct SubscriptionSet {
         guard self.answered == 0, let command = self.commands.popFirst() else {
             throw RedisFailure(.protocolViolation, "the server says: \(message)")
         }
+        if let failure = RedisFailure(notReady: message) { throw failure }
         switch command {
         case .ping:
             return [.pong]

@@ -65,6 +65,14 @@ import Testing
         #expect(throws: RedisFailure.self) { try pipeline.received(.integer(1)) }
     }
 
+    @Test(arguments: [("NOPERM no ping", true), ("LOADING data", false), ("MASTERDOWN stale", false)])
+    func aProbeAnsweredWithAnError(message: String, lives: Bool) {
+        var pipeline = PublishPipeline()
+        pipeline.probeSent(at: Self.now)
+        let answer = try? pipeline.received(.simpleError(message)).1  // nil is what is looked at
+        #expect(answer == (lives ? .probe : nil))
+    }
+
     @Test func whatIsUnansweredIsGivenBack() throws {
         var pipeline = PublishPipeline()
         pipeline.sent([], at: Self.now)

@@ -223,6 +223,8 @@ import Testing
         #expect(try set.answered("a", isSubscribe: true) == .confirmed("a"))
         set.pingSent()
         #expect(try set.refused("NOPERM ping") == [.pong])
+        set.pingSent()
+        #expect(throws: RedisFailure.self) { try set.refused("MASTERDOWN stale") }
     }
 }
 

@@ -9,18 +9,22 @@ final class RedisServerProcess {
     private let arguments: [String]
     /// For `redis-cli`.
     private let cliArguments: [String]
+    private let isReady: (String) -> Bool
     private var process = Process()
 
     /// - Parameters:
     ///   - arguments: besides the port: `["--requirepass", "secret"]`.
     ///   - cliArguments: what `redis-cli` needs to get in.
     ///   - isPlain: whether it listens on the port without TLS.
+    ///   - isReady: whether it can be used, by what it says to PING.
     init(
         _ arguments: [String] = [],
         cli cliArguments: [String] = [],
         port: Int? = nil,
-        isPlain: Bool = true
+        isPlain: Bool = true,
+        isReady: @escaping (String) -> Bool = { $0.contains("PONG") }
     ) throws {
+        self.isReady = isReady
         self.port = try port ?? FreePort.next()
         self.directory = FileManager.default.temporaryDirectory.appending(path: "redis-\(UUID().uuidString.prefix(8))")
         try FileManager.default.createDirectory(at: self.directory, withIntermediateDirectories: true)
@@ -46,6 +50,7 @@ final class RedisServerProcess {
         let file = self.directory.appending(path: "sentinel.conf")
         try "port \(self.port)\nbind 127.0.0.1\ndir \(self.directory.path)\n\(sentinelConfiguration)\n"
             .write(to: file, atomically: false, encoding: .utf8)
+        self.isReady = { $0.contains("PONG") }
         self.arguments = [file.path, "--sentinel"]
         self.cliArguments = []
     }
@@ -77,7 +82,7 @@ final class RedisServerProcess {
         try self.launch()
         try await eventually("the start of redis-server: \(self.log)") {
             guard self.process.isRunning else { throw Failure(description: "redis-server ended: \(self.log)") }
-            return try self.cli("PING").contains("PONG")
+            return self.isReady(try self.cli("PING"))
         }
     }
 
