@@ -94,10 +94,9 @@ public func eventually(
     within limit: Duration = .seconds(30),
     _ condition: () async throws -> Bool
 ) async throws {
-    let clock = ContinuousClock()
-    let end = clock.now + limit
+    var patience = Patience(limit)
     while try await !condition() {
-        guard clock.now < end else { throw TestClientError.conditionNotMet }
+        if patience.isOver() { throw TestClientError.conditionNotMet }
         try await Task.sleep(for: .milliseconds(5))
     }
 }

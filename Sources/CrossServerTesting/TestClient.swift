@@ -208,11 +208,10 @@ private final class Inbox: WebSocketHandlerDelegate, Sendable {
     }
 
     private func wait<Result>(for select: (inout State) throws -> Result?) async throws -> Result {
-        let clock = ContinuousClock()
-        let end = clock.now + .seconds(30)
+        var patience = Patience(.seconds(30))
         while true {
             if let result = try self.state.withLock({ try select(&$0) }) { return result }
-            guard clock.now < end else { throw TestClientError.timeout }
+            if patience.isOver() { throw TestClientError.timeout }
             try await Task.sleep(for: .milliseconds(1))
         }
     }
