@@ -104,7 +104,8 @@ import Testing
         try await server.start()
         let client = "&cert=\(certificates.file("client.crt"))&key=\(certificates.file("client.key"))"
         let url = "rediss://localhost:\(server.port)?ca=\(certificates.file("ca.crt"))"
-        try await withBus([try RedisNode(isMutual ? url + client : url)]) { bus, recorder in
+        let configuration = RedisBus.Configuration.quick { $0.probeDeadline = .seconds(2) }
+        try await withBus([try RedisNode(isMutual ? url + client : url)], configuration) { bus, recorder in
             bus.subscribe(to: ["c"])
             try await bus.ready(1)
             try await bus.roundTrip("x", on: "c", recorder)
