@@ -6,11 +6,6 @@ import Synchronization
 
 // Keeps the connections. One task for each: a connection is made, used until it ends, and made again.
 extension RedisLink {
-    private struct Connection: Sendable {
-        var channel: any Channel
-        var end: EventLoopFuture<RedisFailure>
-    }
-
     func keepConnected(_ role: RedisRole, _ receiver: any BusReceiver) async {
         var backoff = Backoff(
             initial: self.configuration.reconnectInitialDelay,
@@ -29,7 +24,6 @@ extension RedisLink {
                 let start = clock.now
                 failure = await self.end(of: connection)
                 lasted = clock.now - start
-                self.log("connection lost", role, failure)
             } catch {
                 failure = error
                 if Task.isCancelled { return }
@@ -40,23 +34,24 @@ extension RedisLink {
         }
     }
 
-    private func end(of connection: Connection) async -> RedisFailure {
+    private func end(of connection: LinkConnection) async -> RedisFailure {
         await withTaskCancellationHandler {
             do {
                 let failure = try await connection.end.get()
-                // TLS may have something to say after the end; nothing is left open when the bus has ended.
+                // Nothing is left open when the bus has ended.
                 try await connection.channel.closeFuture.get()
                 return failure
             } catch {
                 return RedisFailure(.lost, "\(error)")
             }
         } onCancel: {
-            self.eventLoop.execute { connection.channel.closeNow() }
+            self.eventLoop.execute { connection.close(RedisFailure(.stopped, "the link has ended")) }
         }
     }
 
     /// Any thread. No connection, or one that ended before it could be used.
     func connectFailed(_ role: RedisRole, _ failure: RedisFailure) {
+        if failure.kind == .stopped { return }
         if failure.kind == .protocolViolation { self.counters.dropped.add(1) }
         let isNews = self.places.withLock { places in
             defer { places.failures[role] = failure }
@@ -67,11 +62,11 @@ extension RedisLink {
         self.eventLoop.execute { self.core.changed(self, role, .connectFailed, failure) }
     }
 
-    private func log(_ message: Logger.Message, _ role: RedisRole, _ failure: RedisFailure) {
+    func log(_ message: Logger.Message, _ role: RedisRole, _ failure: RedisFailure) {
         self.logger.warning(message, metadata: ["connection": "\(role)", "error": "\(failure.message)"])
     }
 
-    private func connect(_ role: RedisRole, _ receiver: any BusReceiver) async throws(RedisFailure) -> Connection {
+    private func connect(_ role: RedisRole, _ receiver: any BusReceiver) async throws(RedisFailure) -> LinkConnection {
         let address = try await self.findServer()
         self.places.withLock { $0.addresses[role] = address }
         var steps = try await self.authentication(self.node.credentials)
@@ -90,7 +85,7 @@ extension RedisLink {
                 within: TimeAmount(self.node.connectTimeout)
             ) { channel, facts in
                 self.learn(facts, role)
-                return Connection(channel: channel, end: try self.install(role, on: channel, receiver))
+                return try self.install(role, on: channel, receiver)
             }
         } catch {
             self.failed(address)

@@ -143,6 +143,15 @@ final class RedisLink: Sendable {
     }
 }
 
+/// A connection that is ready, with the handler of its role.
+struct LinkConnection: Sendable {
+    let channel: any Channel
+    /// Completed when the connection has ended, with the reason.
+    let end: EventLoopFuture<RedisFailure>
+    /// Gives it up. On the event loop.
+    let close: @Sendable (RedisFailure) -> Void
+}
+
 // On the event loop
 extension RedisLink {
     /// Adds the handler of the role to a connection that is ready.
@@ -150,17 +159,19 @@ extension RedisLink {
         _ role: RedisRole,
         on channel: any Channel,
         _ receiver: any BusReceiver
-    ) throws -> EventLoopFuture<RedisFailure> {
+    ) throws -> LinkConnection {
         switch role {
         case .publisher:
             let handler = PublisherHandler(link: self)
             try channel.pipeline.syncOperations.addHandler(handler)
-            return handler.end
+            let bound = NIOLoopBound(handler, eventLoop: self.eventLoop)
+            return LinkConnection(channel: channel, end: handler.end) { bound.value.fail($0) }
         case .subscriber:
             guard let subscriber = self.subscriber.value else { throw RedisFailure(.stopped, "the link has ended") }
             let handler = SubscriberHandler(link: self, subscriber: subscriber, receiver: receiver)
             try channel.pipeline.syncOperations.addHandler(handler)
-            return handler.end
+            let bound = NIOLoopBound(handler, eventLoop: self.eventLoop)
+            return LinkConnection(channel: channel, end: handler.end) { bound.value.fail($0) }
         }
     }
 
@@ -177,6 +188,7 @@ extension RedisLink {
 
     func changed(_ role: RedisRole, isHealthy: Bool, _ failure: RedisFailure?) {
         self.places.withLock { $0.failures[role] = failure }
+        if let failure, failure.kind != .stopped { self.log("connection lost", role, failure) }
         if failure?.kind == .protocolViolation { self.counters.dropped.add(1) }
         let event: RedisHealthReport.Event = isHealthy ? .ready : .lost
         self.core.changed(self, role, event, failure)

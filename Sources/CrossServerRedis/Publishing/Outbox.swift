@@ -26,6 +26,8 @@ final class Outbox: Sendable {
         var bytesInFlight = 0
         var bytes = ByteBuffer()
         var slots: [PublishSlot] = []
+        /// How large the last batch was: the next is most often about as large.
+        var lastBatch = (bytes: 0, slots: 0)
     }
 
     private let maximumBytes: Int
@@ -44,6 +46,10 @@ final class Outbox: Sendable {
             guard state.isOpen else { return .closed }
             guard state.bytesInFlight == 0 || state.bytesInFlight + size <= self.maximumBytes else { return .full }
             state.bytesInFlight += size
+            if state.slots.isEmpty {
+                state.bytes.reserveCapacity(min(state.lastBatch.bytes, 64 << 10))
+                state.slots.reserveCapacity(min(state.lastBatch.slots, 512))
+            }
             state.bytes.writePublish(channel: channel, message: message)
             state.slots.append(PublishSlot(completion: completion, bytes: size))
             return state.slots.count == 1 ? .firstOfBatch : .appended
@@ -54,11 +60,9 @@ final class Outbox: Sendable {
         self.state.withLock { state in
             guard !state.slots.isEmpty else { return nil }
             let batch = Batch(bytes: state.bytes, slots: state.slots)
-            let count = state.slots.count
+            state.lastBatch = (batch.bytes.readableBytes, batch.slots.count)
             state.bytes = ByteBuffer()
             state.slots = []
-            // The next batch is most often about as long.
-            state.slots.reserveCapacity(min(count, 256))
             return batch
         }
     }
