@@ -39,6 +39,11 @@ public protocol Bus: Sendable {
     ///   a link refuses; `CancellationError`.
     func subscribed(to channels: [String], within timeout: Duration) async throws
 
+    /// Waits until what was published has an outcome.
+    ///
+    /// - Throws: ``BusError`` with `outcomeUnknown` when that takes longer; `CancellationError`.
+    func drained(within timeout: Duration) async throws
+
     /// The links as they are now.
     var links: [BusLinkStatus] { get }
 }

@@ -120,6 +120,16 @@ public final class RedisBus: Bus {
         }
     }
 
+    public func drained(within timeout: Duration) async throws {
+        let clock = ContinuousClock()
+        let end = clock.now + timeout
+        while self.core.table.withLock({ table in table.entries.contains { $0.link.outbox.bytesInFlight > 0 } }) {
+            guard clock.now < end else { throw BusError(.outcomeUnknown, "messages were not answered in time") }
+            // Only ever waited for at the end, so that no publish has to count who waits.
+            try await Task.sleep(for: .milliseconds(1))
+        }
+    }
+
     public var links: [BusLinkStatus] { self.core.table.withLock { $0.entries.map(\.status) } }
 }
 

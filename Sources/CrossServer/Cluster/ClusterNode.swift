@@ -88,6 +88,11 @@ final class ClusterNode: Sendable {
             for action in requests.table.endAll(.stopping) { Self.perform(action) }
         }
         self.listeners.withLock { $0 = ClusterListeners() }
+        do {
+            try await self.bus?.drained(within: .seconds(1))
+        } catch {
+            self.logger.notice("not all messages were sent", metadata: ["reason": "\(error)"])
+        }
     }
 
     /// Whether this server hears what it publishes on the link itself.

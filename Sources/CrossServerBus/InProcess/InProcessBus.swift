@@ -121,6 +121,9 @@ public final class InProcessBus: Bus {
         guard self.isRunning else { throw BusError(.notConnected, "the bus does not run") }
     }
 
+    /// Returns at once: a message is handed over when it is published.
+    public func drained(within timeout: Duration) async throws {}
+
     public var links: [BusLinkStatus] {
         let isRunning = self.isRunning
         return [BusLinkStatus(link: Self.link, name: "in process", canPublish: isRunning, canReceive: isRunning)]
