@@ -324,8 +324,8 @@ struct CrossServerEventTests {
     @Test func garbageOnTheBusIsCountedAndHurtsNobody() async throws {
         let hub = InProcessBus.Hub(eventLoopGroup: MultiThreadedEventLoopGroup.singleton)
         try await withCluster(["a", "b"], buses: [hub.makeBus(), hub.makeBus()], prepare: Self.echo) { servers in
-            let intruder = Intruder(bus: hub.makeBus())
-            try await intruder.run { bus in
+            let bus = hub.makeBus()
+            try await Intruder.run(bus) {
                 let garbage: [[UInt8]] = [
                     [], [0xC1], Array("{".utf8), Array(#"{"data":5}"#.utf8), [0xDF, 255, 255, 255, 255],
                 ]
@@ -361,17 +361,16 @@ struct CrossServerEventTests {
 }
 
 /// Somebody on the bus who is no server.
-struct Intruder: BusReceiver {
-    let bus: any Bus
-
+final class Intruder: BusReceiver {
     func received(_ message: ByteBuffer, on channel: String, over link: BusLink) {}
     func linkChanged(_ status: BusLinkStatus) {}
 
-    func run(_ body: @escaping @Sendable (any Bus) async throws -> Void) async throws {
+    /// Runs a bus for the time of the body.
+    static func run(_ bus: InProcessBus, _ body: () async throws -> Void) async throws {
         try await withThrowingTaskGroup(of: Void.self) { group in
-            group.addTask { try await self.bus.run(self) }
-            try await eventually { self.bus.links.contains { $0.canPublish } }
-            try await body(self.bus)
+            group.addTask { try await bus.run(Intruder()) }
+            try await eventually { bus.links.contains { $0.canPublish } }
+            try await body()
             group.cancelAll()
         }
     }

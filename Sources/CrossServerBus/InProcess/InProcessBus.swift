@@ -122,7 +122,9 @@ public final class InProcessBus: Bus {
     }
 
     /// Returns at once: a message is handed over when it is published.
-    public func drained(within timeout: Duration) async throws {}
+    public func drained(within timeout: Duration) async throws {
+        try Task.checkCancellation()
+    }
 
     public var links: [BusLinkStatus] {
         let isRunning = self.isRunning
