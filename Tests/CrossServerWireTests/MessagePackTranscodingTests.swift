@@ -234,6 +234,8 @@ import Testing
     @Test func depth() throws {
         let json = String(repeating: "[", count: 512) + String(repeating: "]", count: 512)
         #expect(try self.json(self.hex(json)) == json)
+        let objects = String(repeating: #"{"a":"#, count: 512) + "1" + String(repeating: "}", count: 512)
+        #expect(try self.json(self.hex(objects)) == objects)
         let hex = String(repeating: "91", count: 512) + "c0"
         #expect(throws: MessagePackError.tooDeep(maximum: 512)) { try self.json("91" + hex) }
         #expect(throws: MessagePackError.tooDeep(maximum: 512)) {

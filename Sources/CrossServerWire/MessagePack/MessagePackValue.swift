@@ -39,9 +39,9 @@ public enum MessagePackValue: Sendable, Hashable {
 
 /// What a ``MessagePackValue`` that is read may have.
 public struct MessagePackLimits: Sendable, Hashable {
-    /// Maps and arrays that may be open at once. Reading takes about 300 bytes of stack for each.
+    /// Maps and arrays that may be open at once. Reading calls itself once for each.
     public var maximumDepth: Int
-    /// Values in all, keys included. Each takes about 50 bytes of memory.
+    /// Values in all, keys included.
     public var maximumElements: Int
     /// Bytes of one string, binary or extension.
     public var maximumLength: Int

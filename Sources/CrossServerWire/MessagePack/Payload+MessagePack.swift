@@ -1,11 +1,9 @@
 public import NIOCore
 
-enum MessagePack {
-    /// The longest input that is converted to or from JSON, in bytes. What comes of it then fits a `ByteBuffer`.
-    static let maximumLength = 1 << 27
-}
-
 extension Payload {
+    /// The longest input that is converted to or from JSON, in bytes. What comes of it then fits a `ByteBuffer`.
+    static let maximumConvertedLength = 1 << 27
+
     /// Converts one MessagePack value to JSON.
     ///
     /// What JSON cannot hold becomes what the Node original makes of it: NaN and infinities `null`, a binary
@@ -25,7 +23,7 @@ extension Payload {
 
     /// Takes the value that comes next. ``absent`` when that is undefined.
     init(messagePack reader: inout MessagePackReader) throws(MessagePackError) {
-        guard reader.remaining <= MessagePack.maximumLength else { throw .tooLong(maximum: MessagePack.maximumLength) }
+        guard reader.remaining <= Payload.maximumConvertedLength else { throw .tooLong(maximum: Payload.maximumConvertedLength) }
         if reader.isAtUndefined {
             try reader.skipValue()
             self = .absent
