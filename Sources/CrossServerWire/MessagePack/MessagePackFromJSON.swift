@@ -22,7 +22,9 @@ struct MessagePackFromJSON {
 
     /// - Parameter json: exactly one value.
     static func write(_ json: UnsafeRawBufferPointer, to output: inout OutputBytes) throws(MessagePackError) {
-        guard json.count <= Payload.maximumConvertedLength else { throw .tooLong(maximum: Payload.maximumConvertedLength) }
+        guard json.count <= Payload.maximumConvertedLength else {
+            throw .tooLong(maximum: Payload.maximumConvertedLength)
+        }
         var writer = Self()
         var scanner = JSONScanner(json, maximumDepth: JSONText.maximumDepth)
         do throws(JSONError) {

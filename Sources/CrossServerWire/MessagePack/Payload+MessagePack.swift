@@ -23,7 +23,9 @@ extension Payload {
 
     /// Takes the value that comes next. ``absent`` when that is undefined.
     init(messagePack reader: inout MessagePackReader) throws(MessagePackError) {
-        guard reader.remaining <= Payload.maximumConvertedLength else { throw .tooLong(maximum: Payload.maximumConvertedLength) }
+        guard reader.remaining <= Payload.maximumConvertedLength else {
+            throw .tooLong(maximum: Payload.maximumConvertedLength)
+        }
         if reader.isAtUndefined {
             try reader.skipValue()
             self = .absent
