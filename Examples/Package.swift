@@ -7,6 +7,8 @@ let package = Package(
     dependencies: [
         .package(name: "cross-server", path: ".."),
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
     ],
     targets: [
         .executableTarget(
@@ -21,6 +23,44 @@ let package = Package(
             dependencies: [
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "CrossServerClient", package: "cross-server"),
+            ]
+        ),
+        .executableTarget(
+            name: "cluster-nodes",
+            dependencies: [
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "CrossServer", package: "cross-server"),
+                .product(name: "CrossServerRedis", package: "cross-server"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ]
+        ),
+        .executableTarget(
+            name: "cluster-sender",
+            dependencies: [
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "CrossServer", package: "cross-server"),
+                .product(name: "CrossServerRedis", package: "cross-server"),
+            ]
+        ),
+        .target(
+            name: "Recipes",
+            dependencies: [
+                .product(name: "CrossServer", package: "cross-server"),
+                .product(name: "CrossServerRedis", package: "cross-server"),
+            ]
+        ),
+        .testTarget(
+            name: "ExamplesTests",
+            dependencies: [
+                "Recipes",
+                "cluster-nodes",
+                "cluster-sender",
+                .product(name: "CrossServer", package: "cross-server"),
+                .product(name: "CrossServerRedis", package: "cross-server"),
+                .product(name: "CrossServerTesting", package: "cross-server"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ]
         ),
     ]

@@ -70,6 +70,8 @@ import Testing
             bus.subscribe(to: ["c"])
             try await bus.ready(1)
             try await bus.roundTrip("before", on: "c", recorder)
+            // A member does not know of the subscribers of the others.
+            #expect(try await bus.send("uncounted", to: "c").receivers == nil)
             #expect(try members[0].subscribers(of: "c") == 1)
             members[0].kill()
             try await eventually("another is used") {

@@ -15,6 +15,8 @@ final class PublisherHandler: ChannelInboundHandler {
     private var prober: Prober
     private var deadlineTimer: Scheduled<Void>?
     private let deadline: TimeAmount
+    /// A member of a cluster counts its own subscribers only.
+    private let countsAllReceivers: Bool
     private var failure: RedisFailure?
     private var hasEnded = false
     private let ended: EventLoopPromise<RedisFailure>
@@ -27,6 +29,7 @@ final class PublisherHandler: ChannelInboundHandler {
         self.input = RESPInput(limits: link.limits)
         self.prober = Prober(link.configuration)
         self.deadline = TimeAmount(link.configuration.publishDeadline)
+        self.countsAllReceivers = if case .cluster = link.node.endpoint { false } else { true }
         self.ended = link.eventLoop.makePromise()
     }
 
@@ -63,7 +66,8 @@ final class PublisherHandler: ChannelInboundHandler {
                 switch answer {
                 case .publication(let receivers):
                     published += 1
-                    slot.completion?(.success(Publication(link: self.link.busLink, receivers: receivers)))
+                    let known = self.countsAllReceivers ? receivers : nil
+                    slot.completion?(.success(Publication(link: self.link.busLink, receivers: known)))
                 case .refused(let message):
                     refused += 1
                     self.link.publishRefused(message)
