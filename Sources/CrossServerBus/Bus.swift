@@ -15,14 +15,17 @@ public protocol Bus: Sendable {
     /// - Throws: ``BusError`` with `invalidConfiguration` or `alreadyRun`.
     func run(_ receiver: any BusReceiver) async throws
 
-    /// Publishes a message on one usable link.
+    /// Publishes a message on one usable link, if possible one over which this node hears the others too: whoever is
+    /// asked answers there.
     ///
+    /// - Parameter link: the one to take while it is usable; nil for any.
     /// - Parameter completion: called exactly once, on any thread, with what came of it; not called when the method
     ///   throws. Without one a failure is only counted and logged.
     /// - Throws: ``BusError`` with `notConnected`, `tooManyBytesInFlight` or `messageTooLarge`: nothing was sent.
     func publish(
         _ message: ByteBuffer,
         to channel: String,
+        over link: BusLink?,
         completion: (@Sendable (Result<Publication, BusError>) -> Void)?
     ) throws(BusError)
 

@@ -2,7 +2,7 @@ import CrossServerBus
 import Synchronization
 
 extension RedisBus {
-    /// A link is waited for when its subscribing connection is there; at least one has to be.
+    /// A link is waited for when its subscribing connection is there. At least one has to be, with a publishing one.
     public func subscribed(to channels: [String], within timeout: Duration) async throws {
         let channels = Set(channels)
         let clock = ContinuousClock()
@@ -39,7 +39,7 @@ extension RedisBus {
         var isConfirmed = false
         for (link, outcome) in outcomes {
             switch outcome {
-            case .confirmed: isConfirmed = true
+            case .confirmed: isConfirmed = isConfirmed || self.core.isUsable(link)
             case .unusable: continue
             case .refused(let channel, let message):
                 throw BusError(.subscriptionFailed, "\(link.name) does not subscribe \(channel): \(message)")

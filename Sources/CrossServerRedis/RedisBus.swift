@@ -67,6 +67,7 @@ public final class RedisBus: Bus {
     public func publish(
         _ message: ByteBuffer,
         to channel: String,
+        over link: BusLink? = nil,
         completion: (@Sendable (Result<Publication, BusError>) -> Void)? = nil
     ) throws(BusError) {
         guard message.readableBytes <= self.configuration.maximumMessageSize else {
@@ -74,7 +75,7 @@ public final class RedisBus: Bus {
             let limit = self.configuration.maximumMessageSize
             throw BusError(.messageTooLarge, "the message has \(message.readableBytes) bytes, the limit is \(limit)")
         }
-        if let link = self.core.selection.withLock({ $0.next() }) {
+        if let link = self.core.selection.withLock({ $0.next(preferring: link?.number) }) {
             switch link.publish(message, to: channel, completion: completion) {
             case .appended, .firstOfBatch: return
             case .full, .closed: break
@@ -83,14 +84,14 @@ public final class RedisBus: Bus {
         try self.publishAnywhere(message, to: channel, completion: completion)
     }
 
-    /// The link of choice takes no more: any other will do.
+    /// The link of choice takes no more: any other will do, also one over which nothing is heard now.
     private func publishAnywhere(
         _ message: ByteBuffer,
         to channel: String,
         completion: (@Sendable (Result<Publication, BusError>) -> Void)?
     ) throws(BusError) {
         var isFull = false
-        for link in self.core.selection.withLock({ $0.links }) {
+        for link in self.core.table.withLock({ $0.entries.filter(\.status.canPublish).map(\.link) }) {
             switch link.publish(message, to: channel, completion: completion) {
             case .appended, .firstOfBatch: return
             case .full: isFull = true

@@ -1,5 +1,6 @@
 import CrossServerRedis
 import NIOCore
+import Synchronization
 import Testing
 
 /// Against `redis-server`: kinds of nodes, and how to get in.
@@ -31,6 +32,34 @@ import Testing
             #expect(bus.statistics.failed == 0)
         }
         withExtendedLifetime(servers) {}
+    }
+
+    @Test(.timeLimit(.minutes(2)))
+    func theNodeThatIsAskedFor() async throws {
+        let servers = [try await RedisServerProcess.start(), try await RedisServerProcess.start()]
+        try await withBus(try servers.map { try RedisNode($0.url) }) { bus, _ in
+            bus.subscribe(to: ["c"])
+            try await bus.ready(2)
+            let links = bus.links.map(\.link)
+            for number in 0..<40 {
+                let link = links[number % 2]
+                let publication = try await withCheckedThrowingContinuation { continuation in
+                    do {
+                        try bus.publish(ByteBuffer(string: "x"), to: "c", over: link) { continuation.resume(with: $0) }
+                    } catch {
+                        continuation.resume(throwing: error)
+                    }
+                }
+                #expect(publication.link == link)
+            }
+            servers[0].kill()
+            try await eventually("out of use") { bus.links[0].canPublish == false }
+            let outcome = Mutex<Publication?>(nil)
+            try bus.publish(ByteBuffer(string: "x"), to: "c", over: links[0]) { result in
+                if case .success(let publication) = result { outcome.withLock { $0 = publication } }
+            }
+            try await eventually("the other") { outcome.withLock { $0?.link } == links[1] }
+        }
     }
 
     @Test(.timeLimit(.minutes(3)))

@@ -146,7 +146,7 @@ extension ServerReply {
     fileprivate var understandsFailures: Bool {
         switch self.requester {
         case .local: true
-        case .remote(_, let callbackID): RequestID(callbackID) != nil
+        case .remote(_, let callbackID, _): RequestID(callbackID) != nil
         }
     }
 }

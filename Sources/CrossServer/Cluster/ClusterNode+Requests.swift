@@ -198,14 +198,14 @@ extension ClusterNode {
         switch requester {
         case .local(let number):
             self.answered(number, by: self.name, payload, error: error)
-        case .remote(let server, let callbackID):
+        case .remote(let server, let callbackID, let link):
             let reply = CrossServerReply(sender: self.name, callbackID: callbackID, payload: payload, error: error)
             // A server of ours has a channel of its own; an original one hears the bridge alone.
             let channel =
                 RequestID(callbackID).map { self.channels.inbox(of: server, incarnation: $0.incarnation) }
                 ?? self.channels.bridge
             do {
-                try self.publish(.reply(reply), to: channel, completion: nil)
+                try self.publish(.reply(reply), to: channel, over: link, completion: nil)
             } catch let problem as BusMessageError where failure == nil {
                 self.throttles.notSent.log(self.logger, level: .error, "\(problem)")
                 let failure = RequestFailure(code: "INVALID_REPLY", message: "the reply cannot be sent")
@@ -221,22 +221,24 @@ extension ClusterNode {
     func publish(
         _ message: BusMessage,
         to channel: String,
+        over link: BusLink? = nil,
         completion: (@Sendable (Result<Publication, BusError>) -> Void)?
     ) throws {
         guard let bus = self.bus else { throw CrossServerError(.busUnavailable, "this server has no bus") }
         var buffer = ByteBuffer()
         try message.write(into: &buffer, as: self.configuration.cluster.encoding)
-        try self.publish(buffer, on: bus, to: channel, completion: completion)
+        try self.publish(buffer, on: bus, to: channel, over: link, completion: completion)
     }
 
     func publish(
         _ buffer: ByteBuffer,
         on bus: any Bus,
         to channel: String,
+        over link: BusLink? = nil,
         completion: (@Sendable (Result<Publication, BusError>) -> Void)?
     ) throws(CrossServerError) {
         do throws(BusError) {
-            try bus.publish(buffer, to: channel, completion: completion)
+            try bus.publish(buffer, to: channel, over: link, completion: completion)
         } catch {
             switch error.code {
             case .tooManyBytesInFlight: throw CrossServerError(.overloaded, error.message)

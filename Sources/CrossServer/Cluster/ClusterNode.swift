@@ -104,7 +104,7 @@ final class ClusterNode: Sendable {
 extension ClusterNode: BusReceiver {
     func linkChanged(_ status: BusLinkStatus) {
         // Over each link anew: a server with the same name may be heard over this one only.
-        if status.canReceive, status.canPublish { self.announce() }
+        if status.canReceive, status.canPublish { self.announce(over: status.link) }
     }
 
     func received(_ message: ByteBuffer, on channel: String, over link: BusLink) {
@@ -113,8 +113,8 @@ extension ClusterNode: BusReceiver {
         }
         do throws(BusMessageError) {
             switch try BusMessage(decoding: message) {
-            case .event(let event) where channel == self.channels.cluster: self.receivedPresence(event)
-            case .event(let event): self.received(event)
+            case .event(let event) where channel == self.channels.cluster: self.receivedPresence(event, over: link)
+            case .event(let event): self.received(event, over: link)
             case .reply(let reply): self.received(reply)
             case .clients: self.refused("a message for clients", on: channel)
             }
@@ -133,12 +133,12 @@ extension ClusterNode: BusReceiver {
         )
     }
 
-    private func received(_ event: CrossServerEvent) {
+    private func received(_ event: CrossServerEvent, over link: BusLink) {
         // This server has handled its own when it sent it.
         guard event.sender != self.name, event.targets.isEmpty || event.targets.contains(self.name) else { return }
         ClusterCounters.increment(self.counters.eventsReceived)
         let reply = event.callbackID.map { id in
-            ServerReply(node: self, requester: .remote(server: event.sender, callbackID: id))
+            ServerReply(node: self, requester: .remote(server: event.sender, callbackID: id, link))
         }
         self.handle(event, reply)
     }

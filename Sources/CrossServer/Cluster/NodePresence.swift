@@ -1,3 +1,4 @@
+import CrossServerBus
 import CrossServerWire
 import Logging
 import NIOCore
@@ -73,24 +74,24 @@ final class NodePresence: Sendable {
 }
 
 extension ClusterNode {
-    func announce() {
-        self.say(self.presence.message(NodePresence.hello))
+    func announce(over link: BusLink) {
+        self.say(self.presence.message(NodePresence.hello), over: link)
     }
 
-    func receivedPresence(_ event: CrossServerEvent) {
+    func receivedPresence(_ event: CrossServerEvent, over link: BusLink) {
         switch self.presence.answer(to: event) {
         case .none: break
-        case .hello: self.announce()
+        case .hello: self.announce(over: link)
         case .refuse(let incarnation):
             self.throttles.nameTaken.log(self.logger, level: .warning, "another server wanted this one's name")
-            self.say(self.presence.message(NodePresence.taken, to: incarnation))
+            self.say(self.presence.message(NodePresence.taken, to: incarnation), over: link)
         case .stop: self.presence.stop()
         }
     }
 
-    private func say(_ event: CrossServerEvent) {
+    private func say(_ event: CrossServerEvent, over link: BusLink) {
         do {
-            try self.publish(.event(event), to: self.channels.cluster, completion: nil)
+            try self.publish(.event(event), to: self.channels.cluster, over: link, completion: nil)
         } catch {
             ClusterCounters.increment(self.counters.messagesNotSent)
             self.logger.debug("not announced", metadata: ["error": "\(error)"])

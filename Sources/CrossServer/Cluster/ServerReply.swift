@@ -1,3 +1,4 @@
+import CrossServerBus
 public import CrossServerWire
 import Synchronization
 
@@ -11,7 +12,7 @@ public struct ServerReply: Sendable {
 
     enum Requester: Sendable {
         case local(UInt64)
-        case remote(server: String, callbackID: String)
+        case remote(server: String, callbackID: String, BusLink)
     }
 
     private final class Flag: Sendable {

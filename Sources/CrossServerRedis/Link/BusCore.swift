@@ -48,6 +48,13 @@ final class BusCore: Sendable {
         self.selection = Mutex(selection)
     }
 
+    /// Whether a link can be published on and is heard.
+    func isUsable(_ link: RedisLink) -> Bool {
+        self.table.withLock { table in
+            table.entries.contains { $0.link === link && $0.status.canPublish && $0.status.canReceive }
+        }
+    }
+
     /// On the event loop of the link.
     func changed(_ link: RedisLink, _ role: RedisRole, _ event: RedisHealthReport.Event, _ failure: RedisFailure?) {
         let isHealthy = event == .ready
@@ -62,13 +69,11 @@ final class BusCore: Sendable {
                 }
                 status = table.entries[index].status
             }
-            if role == .publisher {
-                self.selection.withLock { selection in
-                    if isHealthy, index != nil {
-                        selection.insert(link, number: link.busLink.number)
-                    } else {
-                        selection.remove(number: link.busLink.number)
-                    }
+            self.selection.withLock { selection in
+                if status.canPublish, status.canReceive {
+                    selection.insert(link, number: link.busLink.number)
+                } else {
+                    selection.remove(number: link.busLink.number)
                 }
             }
             let report = RedisHealthReport(

@@ -21,7 +21,9 @@ public struct SelectionStrategy: Sendable, Hashable, CustomStringConvertible {
     }
 }
 
-/// The links that can publish, and the choice among them.
+/// The links that can publish and receive, and the choice among them.
+///
+/// Who published on a link over which it does not hear would not get the replies.
 struct LinkSelection<Link: Sendable>: Sendable {
     private struct Candidate: Sendable {
         var number: Int
@@ -44,7 +46,9 @@ struct LinkSelection<Link: Sendable>: Sendable {
     var links: [Link] { self.candidates.map(\.link) }
     var count: Int { self.candidates.count }
 
-    mutating func next() -> Link? {
+    /// - Parameter number: of the link to take if it is there.
+    mutating func next(preferring number: Int? = nil) -> Link? {
+        if let number, let preferred = self.candidates.first(where: { $0.number == number }) { return preferred.link }
         switch self.candidates.count {
         case 0: return nil
         case 1: return self.candidates[0].link

@@ -163,6 +163,13 @@ import Testing
         #expect(Set((0..<2).compactMap { _ in selection.next() }) == ["link 0", "link 1"])
     }
 
+    @Test func thePreferredIsTakenWhileItIsThere() {
+        var selection = Self.selection(.roundRobin, 3)
+        for number in [2, 2, 0] { #expect(selection.next(preferring: number) == "link \(number)") }
+        selection.remove(number: 2)
+        #expect(Set((0..<2).compactMap { _ in selection.next(preferring: 2) }) == ["link 0", "link 1"])
+    }
+
     @Test func randomTakesAllEvenly() {
         var selection = Self.selection(.random, 3)
         var counts: [String: Int] = [:]

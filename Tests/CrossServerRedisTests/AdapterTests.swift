@@ -1,0 +1,53 @@
+import CrossServer
+import CrossServerRedis
+import Synchronization
+import Testing
+
+/// The adapter over `redis-server`.
+@Suite struct AdapterTests {
+    /// None is kept for later, and none waits for its timeout.
+    @Test(.timeLimit(.minutes(3)))
+    func eventsBeforeTheFirstConnectionFailAtOnce() async throws {
+        let server = try RedisServerProcess()
+        let bus = try RedisBus(nodes: [try RedisNode(server.url)], configuration: .quick())
+        let adapter = WebSocketCrossServerAdapter(serverName: "a", bus: bus)
+        let handled = Mutex(0)
+        adapter.onCrossServerEvent("x") { _, reply in
+            handled.withLock { $0 += 1 }
+            reply?("here")
+        }
+        try await self.allFail(adapter)
+        let running = Task { try await adapter.run() }
+        defer { running.cancel() }
+        try await self.allFail(adapter)
+        #expect(handled.withLock { $0 } == 0)
+        // This server needs no bus to answer itself.
+        let own = try await adapter.emitCrossServer("x", timeout: .seconds(100))
+        #expect(own.replies == ["a": "here"])
+        #expect(own.missing.count == 1)
+        try await server.start()
+        try await adapter.waitForBus(within: .seconds(60))
+        let receivers = try await adapter.emitCrossServerConfirmed("x", exceptSelf: true)
+        #expect(receivers == 0)
+        #expect(adapter.statistics.cluster.outstandingRequests == 0)
+        #expect(adapter.statistics.cluster.messagesSent == 2, "one hello and one event")
+    }
+
+    private func allFail(_ adapter: WebSocketCrossServerAdapter) async throws {
+        let clock = ContinuousClock()
+        let start = clock.now
+        for number in 0..<1_000 {
+            let payload = Payload(number)
+            let event = #expect(throws: CrossServerError.self) {
+                try adapter.emitCrossServer("x", payload, exceptSelf: true)
+            }
+            #expect(event?.code == .busUnavailable)
+            let request = await #expect(throws: CrossServerError.self) {
+                try await adapter.emitCrossServer("x", payload, to: .server("b"), timeout: .seconds(100))
+            }
+            #expect(request?.code == .busUnavailable)
+        }
+        #expect(clock.now - start < .seconds(50))
+        #expect(adapter.statistics.cluster.outstandingRequests == 0)
+    }
+}
