@@ -6,7 +6,7 @@ import Testing
 
 /// Clients of other makers.
 @Suite struct BrokerClientTests {
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(3)))
     func redisCLI() async throws {
         try await withBroker { _, address in
             let port = "\(try #require(address.port))"
@@ -26,7 +26,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(3)))
     func redisCLIWithAPassword() async throws {
         try await withBroker {
             $0.username = "app"
@@ -41,7 +41,7 @@ import Testing
     }
 
     /// Also a look at speed: 100,000 publishes to a subscriber, pipelined.
-    @Test(.timeLimit(.minutes(2)))
+    @Test(.timeLimit(.minutes(3)))
     func redisBenchmark() async throws {
         try await withBroker { _, address in
             let port = "\(try #require(address.port))"
@@ -58,7 +58,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(1)), arguments: [2, 3])
+    @Test(.timeLimit(.minutes(3)), arguments: [2, 3])
     func redisPy(version: Int) async throws {
         try await withBroker {
             $0.password = "secret"

@@ -25,9 +25,9 @@ func withBroker<Result: Sendable>(
 
 struct NeverHappened: Error {}
 
-/// Waits until there is a value. A time limit of the test, or 30 seconds, end the wait.
+/// Waits until there is a value. A time limit of the test, or 100 seconds, end the wait.
 func eventually<Value>(_ value: () async throws -> Value?) async throws -> Value {
-    let end = ContinuousClock.now + .seconds(30)
+    let end = ContinuousClock.now + .seconds(100)
     while ContinuousClock.now < end {
         if let value = try await value() { return value }
         try await Task.sleep(for: .milliseconds(5))

@@ -9,7 +9,7 @@ import Testing
 @Suite struct BrokerSocketTests {
     private func text(_ text: String) -> RESPValue { .bulkString(ByteBuffer(string: text)) }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(3)))
     func messagesOfOnePublisherKeepTheirOrder() async throws {
         try await withBroker { _, address in
             try await BrokerPeer.with(address) { subscriber in
@@ -39,7 +39,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(3)))
     func slowSubscriberIsClosedAndOthersAreServed() async throws {
         let size = 1 << 20
         try await withBroker {
@@ -68,7 +68,7 @@ import Testing
     }
 
     @Test(
-        .timeLimit(.minutes(1)),
+        .timeLimit(.minutes(3)),
         arguments: [
             ("*1\r\n$-5\r\n", "ERR Protocol error: invalid bulk length"),
             ("*1\r\n$999999999999\r\n", "ERR Protocol error: invalid bulk length"),
@@ -92,7 +92,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(3)))
     func randomBytesHarmNobody() async throws {
         var generator = SystemRandomNumberGenerator()
         let pieces = [
@@ -120,7 +120,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(3)))
     func halfCommandIsCompletedLater() async throws {
         try await withBroker { _, address in
             try await BrokerPeer.with(address) { half in
@@ -133,7 +133,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(3)))
     func clientsThatDoNotAuthenticateAreClosed() async throws {
         try await withBroker {
             $0.password = "secret"
@@ -157,7 +157,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(3)))
     func connectionsAreCounted() async throws {
         try await withBroker {
             $0.limits.maximumConnections = 1
@@ -173,7 +173,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(3)))
     func repliesReachWhoSendsAndLeaves() async throws {
         try await withBroker { _, address in
             try await BrokerPeer.with(address) { peer in
@@ -186,7 +186,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(3)))
     func stopsWithItsClients() async throws {
         let broker = EmbeddedBroker(port: 0)
         let running = Task { try await broker.run() }
@@ -202,7 +202,7 @@ import Testing
         #expect(error?.code == .alreadyRun)
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(3)))
     func portInUseIsAnError() async throws {
         try await withBroker { _, address in
             let second = EmbeddedBroker(port: try #require(address.port))
@@ -211,7 +211,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(3)))
     func unixDomainSocket() async throws {
         let path = FileManager.default.temporaryDirectory.appending(path: "broker-\(UUID().uuidString.prefix(8))").path
         defer { try? FileManager.default.removeItem(atPath: path) }

@@ -23,7 +23,7 @@ import Testing
     }
 
     /// Trying all ways would take longer than the universe has.
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(3)))
     func manyStarsTakeLittleTime() {
         let pattern = ByteBuffer(string: String(repeating: "a*", count: 200) + "b")
         #expect(!GlobPattern.matches(pattern, ByteBuffer(string: String(repeating: "a", count: 1_000))))
