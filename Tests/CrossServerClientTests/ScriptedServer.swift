@@ -144,8 +144,10 @@ final class ScriptedConnection: Sendable {
     var close: WebSocketClose? { self.state.withLock { $0.close } }
 
     private func onHandler(_ body: @escaping @Sendable (WebSocketHandler) -> Void) {
-        guard let handler = self.state.withLock({ $0.handler }) else { return }
-        self.channel.eventLoop.execute { body(handler.value) }
+        // The client may know that it is connected a moment before the handler is there, but in the same turn of the loop.
+        self.channel.eventLoop.execute {
+            if let handler = self.state.withLock({ $0.handler }) { body(handler.value) }
+        }
     }
 
     func send(_ text: String) {

@@ -27,8 +27,8 @@ struct CrossServerEventTests {
     }
 
     static func echo(_ adapter: WebSocketCrossServerAdapter) {
-        adapter.onCrossServerEvent("echo") { event, reply in
-            reply?(["server": Payload(adapter.serverName), "echo": event.payload])
+        adapter.onCrossServerEvent("echo") { [name = adapter.serverName] event, reply in
+            reply?(["server": Payload(name), "echo": event.payload])
         }
     }
 
