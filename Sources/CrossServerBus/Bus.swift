@@ -51,6 +51,20 @@ public protocol Bus: Sendable {
     var links: [BusLinkStatus] { get }
 }
 
+extension Bus {
+    /// Publishes a message on any usable link.
+    ///
+    /// - Parameter completion: as for ``publish(_:to:over:completion:)``.
+    /// - Throws: ``BusError`` with `notConnected`, `tooManyBytesInFlight` or `messageTooLarge`: nothing was sent.
+    public func publish(
+        _ message: ByteBuffer,
+        to channel: String,
+        completion: (@Sendable (Result<Publication, BusError>) -> Void)? = nil
+    ) throws(BusError) {
+        try self.publish(message, to: channel, over: nil, completion: completion)
+    }
+}
+
 /// What uses a bus. Its methods are called on the bus's event loops and must not block.
 public protocol BusReceiver: Sendable {
     /// A message of a wanted channel. Messages of one link come in the order in which the link carried them.

@@ -67,8 +67,8 @@ public final class RedisBus: Bus {
     public func publish(
         _ message: ByteBuffer,
         to channel: String,
-        over link: BusLink? = nil,
-        completion: (@Sendable (Result<Publication, BusError>) -> Void)? = nil
+        over link: BusLink?,
+        completion: (@Sendable (Result<Publication, BusError>) -> Void)?
     ) throws(BusError) {
         guard message.readableBytes <= self.configuration.maximumMessageSize else {
             self.core.counters.failed.add(1)

@@ -98,7 +98,7 @@ public final class InProcessBus: Bus {
     public func publish(
         _ message: ByteBuffer,
         to channel: String,
-        over link: BusLink? = nil,
+        over link: BusLink?,
         completion: (@Sendable (Result<Publication, BusError>) -> Void)?
     ) throws(BusError) {
         guard self.isRunning else { throw BusError(.notConnected, "the bus does not run") }
