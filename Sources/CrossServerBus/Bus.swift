@@ -49,6 +49,15 @@ public protocol Bus: Sendable {
 
     /// The links as they are now.
     var links: [BusLinkStatus] { get }
+
+    /// Whether messages are heard over the link now. Asked for every request that is published.
+    func hears(_ link: BusLink) -> Bool
+}
+
+extension Bus {
+    public func hears(_ link: BusLink) -> Bool {
+        self.links.contains { $0.link == link && $0.canReceive }
+    }
 }
 
 extension Bus {

@@ -132,6 +132,10 @@ public final class RedisBus: Bus {
     }
 
     public var links: [BusLinkStatus] { self.core.table.withLock { $0.entries.map(\.status) } }
+
+    public func hears(_ link: BusLink) -> Bool {
+        self.core.table.withLock { $0.entries.contains { $0.status.link == link && $0.status.canReceive } }
+    }
 }
 
 // Nodes that come and go

@@ -111,6 +111,8 @@ extension ByteBuffer {
         estimate: Int,
         _ body: (inout OutputBytes) throws(Failure) -> Void
     ) throws(Failure) {
+        // Growing would be slower.
+        if self.capacity == 0 { self = ByteBufferAllocator().buffer(capacity: estimate) }
         var own: UnsafeMutableRawBufferPointer?
         try self.writeWithUnsafeMutableBytes(minimumWritableBytes: estimate) { memory throws(Failure) -> Int in
             var output = OutputBytes(borrowing: memory)

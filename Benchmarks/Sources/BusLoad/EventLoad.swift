@@ -33,7 +33,7 @@ struct EventLoad {
         return """
             {"published_per_s": \(Double(sent.published - before.published) / elapsed), \
             "received_per_s": \(Double(heard) / all), "published": \(self.bus.statistics.published - before.published), \
-            "received": \(heard), "failed": \(self.bus.statistics.failed - before.failed)}
+            "received": \(heard)}
             """
     }
 

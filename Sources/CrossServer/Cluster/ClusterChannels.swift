@@ -42,9 +42,10 @@ struct RequestID: Equatable {
 
     /// - Returns: nil for an id of the original.
     init?(_ string: String) {
-        guard string.utf8.first == UInt8(ascii: "~"), let dash = string.lastIndex(of: "-") else { return nil }
-        guard let number = UInt64(string[string.index(after: dash)...], radix: 36) else { return nil }
-        self.incarnation = string[string.index(after: string.startIndex)..<dash]
+        guard string.utf8.first == UInt8(ascii: "~"), let dash = string.utf8.lastIndex(of: UInt8(ascii: "-"))
+        else { return nil }
+        guard let number = UInt64(string[string.utf8.index(after: dash)...], radix: 36) else { return nil }
+        self.incarnation = string[string.utf8.index(after: string.startIndex)..<dash]
         self.number = number
     }
 }

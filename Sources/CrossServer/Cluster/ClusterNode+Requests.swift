@@ -141,7 +141,7 @@ extension ClusterNode {
 
     /// How many other servers heard a message; nil when the link does not know.
     func otherReceivers(of publication: Publication) -> Int? {
-        publication.receivers.map { max($0 - (self.hears(publication.link) ? 1 : 0), 0) }
+        publication.receivers.map { max($0 - (self.bus?.hears(publication.link) == true ? 1 : 0), 0) }
     }
 
     func cancel(_ number: UInt64) {

@@ -94,11 +94,6 @@ final class ClusterNode: Sendable {
             self.logger.notice("not all messages were sent", metadata: ["reason": "\(error)"])
         }
     }
-
-    /// Whether this server hears what it publishes on the link itself.
-    func hears(_ link: BusLink) -> Bool {
-        self.bus?.links.first { $0.link == link }?.canReceive ?? false
-    }
 }
 
 extension ClusterNode: BusReceiver {
@@ -112,8 +107,15 @@ extension ClusterNode: BusReceiver {
             return self.receivedCustom(message, on: channel)
         }
         do throws(BusMessageError) {
-            switch try BusMessage(decoding: message) {
-            case .event(let event) where channel == self.channels.cluster: self.receivedPresence(event, over: link)
+            if channel == self.channels.cluster {
+                guard case .event(let event) = try BusMessage(decoding: message) else {
+                    return self.refused("no event", on: channel)
+                }
+                return self.receivedPresence(event, over: link)
+            }
+            // This server has handled its own events when it sent them.
+            switch try BusMessage(decoding: message, for: self.name) {
+            case nil: break
             case .event(let event): self.received(event, over: link)
             case .reply(let reply): self.received(reply)
             case .clients: self.refused("a message for clients", on: channel)
@@ -134,8 +136,6 @@ extension ClusterNode: BusReceiver {
     }
 
     private func received(_ event: CrossServerEvent, over link: BusLink) {
-        // This server has handled its own when it sent it.
-        guard event.sender != self.name, event.targets.isEmpty || event.targets.contains(self.name) else { return }
         ClusterCounters.increment(self.counters.eventsReceived)
         let reply = event.callbackID.map { id in
             ServerReply(node: self, requester: .remote(server: event.sender, callbackID: id, link))

@@ -1,10 +1,11 @@
-import HeapModule
+package import HeapModule
 package import NIOCore
 
 /// Requests to other servers that wait for replies: who was asked, who has answered, and when waiting ends.
 ///
 /// A value without a clock and without a lock: its owner tells it what happened and when, and hands on what it returns.
-/// `Sink` is whatever takes the replies of one request.
+/// `Sink` is whatever takes the replies of one request. Inlinable, since every call that does not know the sink's type
+/// costs more than what it does.
 package struct RequestTable<Sink> {
     /// Names a request of this table; never used again.
     package typealias Number = UInt64
@@ -16,6 +17,13 @@ package struct RequestTable<Sink> {
         package var reply: (server: String, remaining: Int?)?
         /// Set when this is the last.
         package var end: RequestEnd?
+
+        @inlinable
+        init(sink: Sink, reply: (server: String, remaining: Int?)?, end: RequestEnd?) {
+            self.sink = sink
+            self.reply = reply
+            self.end = end
+        }
     }
 
     /// Why a reply is ignored.
@@ -28,35 +36,66 @@ package struct RequestTable<Sink> {
         case repeated
     }
 
-    fileprivate struct Entry {
+    @usableFromInline
+    struct Entry {
+        @usableFromInline
         var sink: Sink
         /// In the order in which they were named; nil when every server was asked.
+        @usableFromInline
         var targets: [String]?
+        @usableFromInline
         var answered: Set<String> = []
         /// Nil while it is not known how many were reached.
+        @usableFromInline
         var expected: Int?
         /// This server, when it handles the request itself.
+        @usableFromInline
         var local: String?
+        @usableFromInline
         var failure: MissingReply.Reason?
+
+        @inlinable
+        init(sink: Sink, targets: [String]?, expected: Int?, local: String?) {
+            self.sink = sink
+            self.targets = targets
+            self.expected = expected
+            self.local = local
+        }
     }
 
-    private struct Deadline: Comparable {
+    @usableFromInline
+    struct Deadline: Comparable {
+        @usableFromInline
         var time: NIODeadline
+        @usableFromInline
         var number: Number
 
+        @inlinable
+        init(time: NIODeadline, number: Number) {
+            self.time = time
+            self.number = number
+        }
+
+        @inlinable
         static func < (left: Deadline, right: Deadline) -> Bool { left.time < right.time }
     }
 
     /// Servers that may answer one request.
-    private static var maximumAnswers: Int { 16_384 }
+    @inlinable
+    static var maximumAnswers: Int { 16_384 }
 
-    private var entries: [Number: Entry] = [:]
+    @usableFromInline
+    var entries: [Number: Entry] = [:]
     /// Also of requests that have ended meanwhile.
-    private var deadlines = Heap<Deadline>()
-    private var lastNumber: Number = 0
+    @usableFromInline
+    var deadlines = Heap<Deadline>()
+    @usableFromInline
+    var lastNumber: Number = 0
 
+    @inlinable
     package init() {}
 
+    @inlinable
     package var count: Int { self.entries.count }
 
     /// How many deadlines are kept, also of requests that have ended.
@@ -69,6 +108,7 @@ package struct RequestTable<Sink> {
     ///   - expected: how many answers end the request; nil for as many as there are targets, or as
     ///     ``published(_:receivers:)`` says.
     ///   - local: this server's name when it handles the request too.
+    @inlinable
     package mutating func open(
         _ sink: Sink,
         targets: [String]?,
@@ -80,7 +120,7 @@ package struct RequestTable<Sink> {
         var names: [String]?
         if let targets {
             var seen: Set<String> = []
-            names = targets.filter { seen.insert($0).inserted }
+            names = targets.count > 1 ? targets.filter { seen.insert($0).inserted } : targets
         }
         self.entries[self.lastNumber] = Entry(
             sink: sink,
@@ -93,6 +133,7 @@ package struct RequestTable<Sink> {
     }
 
     /// The request went out to so many other servers; nil when that is not known.
+    @inlinable
     package mutating func published(_ number: Number, receivers: Int?) -> Action? {
         guard let entry = self.entries[number], entry.expected == nil, let receivers else { return nil }
         self.entries[number]?.expected = receivers + (entry.local == nil ? 0 : 1)
@@ -100,6 +141,7 @@ package struct RequestTable<Sink> {
     }
 
     /// The request could not be sent to other servers: only this one's answer is waited for.
+    @inlinable
     package mutating func notPublished(_ number: Number, reason: MissingReply.Reason) -> Action? {
         guard let entry = self.entries[number] else { return nil }
         self.entries[number]?.failure = reason
@@ -109,14 +151,18 @@ package struct RequestTable<Sink> {
     }
 
     /// A server has answered.
+    @inlinable
     package mutating func reply(_ number: Number, from server: String) -> Result<Action, Ignored> {
         guard let entry = self.entries[number] else { return .failure(.notWaiting) }
         if let targets = entry.targets, !targets.contains(server) { return .failure(.notAsked) }
         guard !entry.answered.contains(server) else { return .failure(.repeated) }
         guard entry.answered.count < Self.maximumAnswers else { return .failure(.notAsked) }
-        self.entries[number]?.answered.insert(server)
         let remaining = entry.expected.map { max($0 - entry.answered.count - 1, 0) }
         let reply = (server: server, remaining: remaining)
+        if remaining == 0, entry.failure == nil, let action = self.end(number, reply: reply, reason: nil) {
+            return .success(action)
+        }
+        self.entries[number]?.answered.insert(server)
         if server == entry.local, let failure = entry.failure,
             let action = self.end(number, reply: reply, reason: failure)
         {
@@ -129,12 +175,14 @@ package struct RequestTable<Sink> {
     /// Forgets a request; nothing is told to anyone any more.
     ///
     /// - Returns: its sink, nil when it had ended.
+    @inlinable
     @discardableResult
     package mutating func cancel(_ number: Number) -> Sink? {
         self.entries.removeValue(forKey: number)?.sink
     }
 
     /// Ends the requests whose time is over.
+    @inlinable
     package mutating func expire(now: NIODeadline) -> [Action] {
         var actions: [Action] = []
         while let first = self.deadlines.min, first.time <= now {
@@ -145,19 +193,22 @@ package struct RequestTable<Sink> {
     }
 
     /// Ends all requests.
+    @inlinable
     package mutating func endAll(_ reason: MissingReply.Reason) -> [Action] {
         let numbers = self.entries.keys.sorted()
         self.deadlines = Heap()
         return numbers.compactMap { self.end($0, reply: nil, reason: reason) }
     }
 
-    private mutating func endIfComplete(_ number: Number, reply: (server: String, remaining: Int?)?) -> Action? {
+    @inlinable
+    mutating func endIfComplete(_ number: Number, reply: (server: String, remaining: Int?)?) -> Action? {
         guard let entry = self.entries[number], let expected = entry.expected else { return nil }
         return entry.answered.count >= expected ? self.end(number, reply: reply, reason: nil) : nil
     }
 
     /// - Parameter reason: why nobody answers any more; nil when all who were expected did.
-    private mutating func end(
+    @inlinable
+    mutating func end(
         _ number: Number,
         reply: (server: String, remaining: Int?)?,
         reason: MissingReply.Reason?
@@ -179,7 +230,8 @@ package struct RequestTable<Sink> {
         return Action(sink: entry.sink, reply: reply, end: RequestEnd(missing: missing))
     }
 
-    private mutating func insert(_ deadline: Deadline) {
+    @inlinable
+    mutating func insert(_ deadline: Deadline) {
         // Most requests end long before their deadline: now and then only what still waits is kept.
         if self.deadlines.count > 1_024, self.deadlines.count > 4 * self.entries.count {
             self.deadlines = Heap(self.deadlines.unordered.filter { self.entries[$0.number] != nil })
@@ -194,4 +246,9 @@ extension RequestTable.Entry: Sendable where Sink: Sendable {}
 /// How a request ended.
 package struct RequestEnd: Sendable, Hashable {
     package var missing: [MissingReply]
+
+    @inlinable
+    init(missing: [MissingReply]) {
+        self.missing = missing
+    }
 }

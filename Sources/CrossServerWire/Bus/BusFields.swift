@@ -51,6 +51,19 @@ struct BusFields: ~Copyable {
         if self.wrongKey == nil { self.wrongKey = "data.\(key.name)" }
     }
 
+    /// Whether the server does not handle this: what it has sent itself, and events for others.
+    func isUnwanted(by server: String) -> Bool {
+        guard self.data == .map, self.wrongKey == nil, let event = self.event, let sender = self.eventSender
+        else { return false }
+        if sender == server { return true }
+        return (!self.isCallback || event != BusMessage.replyEvent) && self.isForOthers(than: server)
+    }
+
+    private func isForOthers(than server: String) -> Bool {
+        guard let targets = self.targets else { return false }
+        return !targets.isEmpty && !targets.contains(server)
+    }
+
     consuming func message() throws(BusMessageError) -> BusMessage {
         if let wrongKey = self.wrongKey { throw .wrongType(key: wrongKey) }
         switch self.data {
@@ -60,20 +73,21 @@ struct BusFields: ~Copyable {
             let scope = try self.scope()
             return .clients(ClientMessage(frame: self.frame, sender: sender, scope: scope))
         case .map:
-            guard let event = self.event else { throw Self.missing(.event) }
-            guard let sender = self.eventSender else { throw Self.missing(BusDataKey.sender) }
+            // Taken, not copied: that would be a retain and a release for each.
+            guard let event = self.event.take() else { throw Self.missing(.event) }
+            guard let sender = self.eventSender.take() else { throw Self.missing(BusDataKey.sender) }
             guard self.isCallback, event == BusMessage.replyEvent else {
                 return .event(
                     CrossServerEvent(
                         event: event,
                         sender: sender,
                         payload: self.payload,
-                        targets: self.targets ?? [],
-                        callbackID: self.callbackID
+                        targets: self.targets.take() ?? [],
+                        callbackID: self.callbackID.take()
                     )
                 )
             }
-            guard let callbackID = self.callbackID else { throw Self.missing(.callbackID) }
+            guard let callbackID = self.callbackID.take() else { throw Self.missing(.callbackID) }
             return .reply(
                 CrossServerReply(sender: sender, callbackID: callbackID, payload: self.payload, error: self.error)
             )

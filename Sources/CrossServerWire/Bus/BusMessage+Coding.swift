@@ -8,10 +8,25 @@ extension BusMessage {
     ///
     /// - Throws: ``BusMessageError``, also for payloads nested more than 512 deep.
     public init(decoding buffer: ByteBuffer) throws(BusMessageError) {
-        if buffer.readableBytesView.first == UInt8(ascii: "{") {
-            self = try BusMessageJSONDecoder.decode(buffer)
+        // Without a server there is nothing that it does not handle.
+        guard let message = try Self.decode(buffer, for: nil) else { throw .notAMap }
+        self = message
+    }
+
+    /// Decodes a message as ``init(decoding:)`` does, unless the server does not handle it: what it has sent itself, and
+    /// events for others. Such a message is read no further than it takes to know that.
+    ///
+    /// - Returns: nil for such a message.
+    public init?(decoding buffer: ByteBuffer, for server: String) throws(BusMessageError) {
+        guard let message = try Self.decode(buffer, for: server) else { return nil }
+        self = message
+    }
+
+    private static func decode(_ buffer: ByteBuffer, for server: String?) throws(BusMessageError) -> BusMessage? {
+        if buffer.getInteger(at: buffer.readerIndex, as: UInt8.self) == UInt8(ascii: "{") {
+            try BusMessageJSONDecoder.decode(buffer, for: server)
         } else {
-            self = try BusMessageMessagePackDecoder.decode(buffer)
+            try BusMessageMessagePackDecoder.decode(buffer, for: server)
         }
     }
 
@@ -20,83 +35,105 @@ extension BusMessage {
     /// - Throws: ``BusMessageError`` with `invalidPayload` when the payload has what MessagePack cannot hold (JSON can
     ///   hold all payloads). The buffer then ends where it ended before.
     public func write(into buffer: inout ByteBuffer, as encoding: BusEncoding) throws(BusMessageError) {
-        try buffer.writeOutput(estimate: self.estimatedLength) { (output) throws(BusMessageError) in
+        // One switch: each copies what is in the case.
+        switch self {
+        case .event(let event): try buffer.write(event, as: encoding)
+        case .reply(let reply): try buffer.write(reply, as: encoding)
+        case .clients(let message): try buffer.write(message, as: encoding)
+        }
+    }
+}
+
+private protocol BusWritable {
+    /// Enough for most messages in both encodings.
+    var estimatedLength: Int { get }
+    func writeJSON(to output: inout OutputBytes)
+    func writeMessagePack(to output: inout OutputBytes) throws(MessagePackError)
+}
+
+extension ByteBuffer {
+    fileprivate mutating func write(
+        _ message: some BusWritable,
+        as encoding: BusEncoding
+    ) throws(BusMessageError) {
+        try self.writeOutput(estimate: message.estimatedLength) { (output) throws(BusMessageError) in
             switch encoding {
-            case .json: self.writeJSON(to: &output)
+            case .json: message.writeJSON(to: &output)
             case .messagePack:
                 do throws(MessagePackError) {
-                    try self.writeMessagePack(to: &output)
+                    try message.writeMessagePack(to: &output)
                 } catch {
                     throw .invalidPayload(error)
                 }
             }
         }
     }
+}
 
-    /// Enough for most messages in both encodings.
-    private var estimatedLength: Int {
-        switch self {
-        case .event(let event): event.payload.buffer.readableBytes + 192
-        case .reply(let reply): reply.payload.buffer.readableBytes + 192
-        case .clients(let message): message.frame.readableBytes + message.frame.readableBytes / 4 + 192
+extension CrossServerEvent: BusWritable {
+    fileprivate var estimatedLength: Int { self.payload.buffer.readableBytes + 192 }
+
+    fileprivate func writeMessagePack(to output: inout OutputBytes) throws(MessagePackError) {
+        let count = 3 + (self.payload.isAbsent ? 0 : 1) + (self.callbackID == nil ? 0 : 1)
+        output.writeMessagePackData(count)
+        output.writeMessagePackMember(BusDataKey.event.name, self.event)
+        output.writeMessagePackMember(BusDataKey.sender.name, self.sender)
+        try output.writeMessagePackMember(BusDataKey.payload.name, self.payload)
+        output.writeMessagePack(BusDataKey.targets.name)
+        output.writeMessagePack(self.targets)
+        if let callbackID = self.callbackID {
+            output.writeMessagePackMember(BusDataKey.callbackID.name, callbackID)
         }
     }
 
-    private func writeMessagePack(to output: inout OutputBytes) throws(MessagePackError) {
-        switch self {
-        case .event(let event):
-            let count = 3 + (event.payload.isAbsent ? 0 : 1) + (event.callbackID == nil ? 0 : 1)
-            output.writeMessagePackData(count)
-            output.writeMessagePackMember(BusDataKey.event.name, event.event)
-            output.writeMessagePackMember(BusDataKey.sender.name, event.sender)
-            try output.writeMessagePackMember(BusDataKey.payload.name, event.payload)
-            output.writeMessagePack(BusDataKey.targets.name)
-            output.writeMessagePack(event.targets)
-            if let callbackID = event.callbackID {
-                output.writeMessagePackMember(BusDataKey.callbackID.name, callbackID)
-            }
-        case .reply(let reply):
-            let error = reply.error ?? .absent
-            output.writeMessagePackData(5 + (reply.payload.isAbsent ? 0 : 1) + (error.isAbsent ? 0 : 1))
-            output.writeMessagePackMember(BusDataKey.event.name, Self.replyEvent)
-            output.writeMessagePackMember(BusDataKey.sender.name, reply.sender)
-            output.writeMessagePack(BusDataKey.targets.name)
-            output.writeMessagePackArrayHead(0)
-            output.writeMessagePackMember(BusDataKey.callbackID.name, reply.callbackID)
-            output.writeMessagePack(BusDataKey.isCallback.name)
-            output.writeMessagePack(true)
-            try output.writeMessagePackMember(BusDataKey.payload.name, reply.payload)
-            try output.writeMessagePackMember(BusDataKey.error.name, error)
-        case .clients(let message): output.writeMessagePack(message)
-        }
+    fileprivate func writeJSON(to output: inout OutputBytes) {
+        output.write("{\"data\":{")
+        output.writeJSONMember(BusDataKey.event.name, self.event, isFirst: true)
+        output.writeJSONMember(BusDataKey.sender.name, self.sender)
+        output.writeJSONMember(BusDataKey.payload.name, self.payload)
+        output.writeJSONKey(BusDataKey.targets.name)
+        output.writeJSON(self.targets)
+        if let callbackID = self.callbackID { output.writeJSONMember(BusDataKey.callbackID.name, callbackID) }
+        output.write("}}")
+    }
+}
+
+extension CrossServerReply: BusWritable {
+    fileprivate var estimatedLength: Int { self.payload.buffer.readableBytes + 192 }
+
+    fileprivate func writeMessagePack(to output: inout OutputBytes) throws(MessagePackError) {
+        let error = self.error ?? .absent
+        output.writeMessagePackData(5 + (self.payload.isAbsent ? 0 : 1) + (error.isAbsent ? 0 : 1))
+        output.writeMessagePackMember(BusDataKey.event.name, BusMessage.replyEvent)
+        output.writeMessagePackMember(BusDataKey.sender.name, self.sender)
+        output.writeMessagePack(BusDataKey.targets.name)
+        output.writeMessagePackArrayHead(0)
+        output.writeMessagePackMember(BusDataKey.callbackID.name, self.callbackID)
+        output.writeMessagePack(BusDataKey.isCallback.name)
+        output.writeMessagePack(true)
+        try output.writeMessagePackMember(BusDataKey.payload.name, self.payload)
+        try output.writeMessagePackMember(BusDataKey.error.name, error)
     }
 
-    private func writeJSON(to output: inout OutputBytes) {
-        switch self {
-        case .event(let event):
-            output.write("{\"data\":{")
-            output.writeJSONMember(BusDataKey.event.name, event.event, isFirst: true)
-            output.writeJSONMember(BusDataKey.sender.name, event.sender)
-            output.writeJSONMember(BusDataKey.payload.name, event.payload)
-            output.writeJSONKey(BusDataKey.targets.name)
-            output.writeJSON(event.targets)
-            if let callbackID = event.callbackID { output.writeJSONMember(BusDataKey.callbackID.name, callbackID) }
-            output.write("}}")
-        case .reply(let reply):
-            output.write("{\"data\":{")
-            output.writeJSONMember(BusDataKey.event.name, Self.replyEvent, isFirst: true)
-            output.writeJSONMember(BusDataKey.sender.name, reply.sender)
-            output.writeJSONKey(BusDataKey.targets.name)
-            output.writeJSON([])
-            output.writeJSONMember(BusDataKey.callbackID.name, reply.callbackID)
-            output.writeJSONKey(BusDataKey.isCallback.name)
-            output.write("true")
-            output.writeJSONMember(BusDataKey.payload.name, reply.payload)
-            output.writeJSONMember(BusDataKey.error.name, reply.error ?? .absent)
-            output.write("}}")
-        case .clients(let message): output.writeJSON(message)
-        }
+    fileprivate func writeJSON(to output: inout OutputBytes) {
+        output.write("{\"data\":{")
+        output.writeJSONMember(BusDataKey.event.name, BusMessage.replyEvent, isFirst: true)
+        output.writeJSONMember(BusDataKey.sender.name, self.sender)
+        output.writeJSONKey(BusDataKey.targets.name)
+        output.writeJSON([])
+        output.writeJSONMember(BusDataKey.callbackID.name, self.callbackID)
+        output.writeJSONKey(BusDataKey.isCallback.name)
+        output.write("true")
+        output.writeJSONMember(BusDataKey.payload.name, self.payload)
+        output.writeJSONMember(BusDataKey.error.name, self.error ?? .absent)
+        output.write("}}")
     }
+}
+
+extension ClientMessage: BusWritable {
+    fileprivate var estimatedLength: Int { self.frame.readableBytes + self.frame.readableBytes / 4 + 192 }
+    fileprivate func writeMessagePack(to output: inout OutputBytes) { output.writeMessagePack(self) }
+    fileprivate func writeJSON(to output: inout OutputBytes) { output.writeJSON(self) }
 }
 
 extension OutputBytes {

@@ -12,14 +12,15 @@ struct BusMessageJSONDecoder: ~Copyable {
         self.buffer = buffer
     }
 
-    static func decode(_ buffer: ByteBuffer) throws(BusMessageError) -> BusMessage {
+    /// - Returns: nil for what `server` does not handle.
+    static func decode(_ buffer: ByteBuffer, for server: String?) throws(BusMessageError) -> BusMessage? {
         guard buffer.withUnsafeReadableBytes(UTF8Text.isValid) else {
-            return try Self.decodeValid(ByteBuffer(string: String(buffer: buffer)))
+            return try Self.decodeValid(ByteBuffer(string: String(buffer: buffer)), for: server)
         }
-        return try Self.decodeValid(buffer)
+        return try Self.decodeValid(buffer, for: server)
     }
 
-    private static func decodeValid(_ buffer: ByteBuffer) throws(BusMessageError) -> BusMessage {
+    private static func decodeValid(_ buffer: ByteBuffer, for server: String?) throws(BusMessageError) -> BusMessage? {
         try buffer.withUnsafeReadableBytes { bytes throws(BusMessageError) in
             var decoder = Self(buffer: buffer)
             var scanner = JSONScanner(bytes, maximumDepth: Self.maximumDepth)
@@ -29,6 +30,7 @@ struct BusMessageJSONDecoder: ~Copyable {
             } catch {
                 throw .invalidJSON(error)
             }
+            if let server, decoder.fields.isUnwanted(by: server) { return nil }
             return try decoder.fields.message()
         }
     }

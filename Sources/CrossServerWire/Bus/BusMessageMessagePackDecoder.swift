@@ -5,18 +5,32 @@ struct BusMessageMessagePackDecoder: ~Copyable {
     private let buffer: ByteBuffer
     private var reader: MessagePackReader
     private var fields = BusFields()
+    /// Where the payloads begin. They are converted when it is known that somebody wants them.
+    private var payload: MessagePackReader?
+    private var error: MessagePackReader?
 
-    private init(_ buffer: ByteBuffer, _ bytes: UnsafeRawBufferPointer) {
+    /// The server that does not want its own events.
+    private let server: String?
+    private var isOwn = false
+
+    private init(_ buffer: ByteBuffer, _ bytes: UnsafeRawBufferPointer, for server: String?) {
         self.buffer = buffer
+        self.server = server
         self.reader = MessagePackReader(bytes)
     }
 
-    static func decode(_ buffer: ByteBuffer) throws(BusMessageError) -> BusMessage {
+    /// - Returns: nil for what `server` does not handle.
+    static func decode(_ buffer: ByteBuffer, for server: String?) throws(BusMessageError) -> BusMessage? {
         try buffer.withUnsafeReadableBytes { bytes throws(BusMessageError) in
-            var decoder = Self(buffer, bytes)
-            let isMap: Bool
+            var decoder = Self(buffer, bytes, for: server)
+            var isMap = false
             do throws(MessagePackError) {
-                isMap = try decoder.readMessage()
+                if try decoder.readMessage() {
+                    if decoder.isOwn { return nil }
+                    if let server, decoder.fields.isUnwanted(by: server) { return nil }
+                    try decoder.readPayloads()
+                    isMap = true
+                }
             } catch {
                 throw .invalidMessagePack(error)
             }
@@ -34,7 +48,9 @@ struct BusMessageMessagePackDecoder: ~Copyable {
                 continue
             }
             switch key {
-            case .data: try self.readData()
+            case .data:
+                try self.readData()
+                if self.isOwn { return true }
             case .sender: self.fields.sender = try self.readString { $0.refuse(key) }
             case .socketID: self.fields.socketID = try self.readString { $0.refuse(key) }
             case .roomNamespace: self.fields.roomNamespace = try self.readString { $0.refuse(key) }
@@ -55,6 +71,8 @@ struct BusMessageMessagePackDecoder: ~Copyable {
             self.fields.frame = self.frame(range)
         case .map(let count):
             self.fields.beginData()
+            self.payload = nil
+            self.error = nil
             try self.readMembers(count)
         default:
             self.reader = start
@@ -71,13 +89,14 @@ struct BusMessageMessagePackDecoder: ~Copyable {
             }
             switch key {
             case .event: self.fields.event = try self.readString { $0.refuse(key) }
-            case .sender: self.fields.eventSender = try self.readString { $0.refuse(key) }
+            case .sender:
+                self.fields.eventSender = try self.readString { $0.refuse(key) }
+                self.isOwn = self.server != nil && self.fields.eventSender == self.server
+                if self.isOwn { return }
             case .callbackID: self.fields.callbackID = try self.readString { $0.refuse(key) }
             case .targets: self.fields.targets = try self.readStrings { $0.refuse(key) }
-            case .payload: self.fields.payload = try Payload(messagePack: &self.reader)
-            case .error:
-                let error = try Payload(messagePack: &self.reader)
-                self.fields.error = error.isAbsent || error == .null ? nil : error
+            case .payload: self.payload = try self.skip()
+            case .error: self.error = try self.skip()
             case .isCallback:
                 let start = self.reader
                 if case .boolean(let value) = try self.reader.next() {
@@ -86,6 +105,21 @@ struct BusMessageMessagePackDecoder: ~Copyable {
                     self.fields.refuse(key)
                 }
             }
+        }
+    }
+
+    /// - Returns: the reader before the value that was passed over.
+    private mutating func skip() throws(MessagePackError) -> MessagePackReader {
+        let start = self.reader
+        try self.reader.skipValue()
+        return start
+    }
+
+    private mutating func readPayloads() throws(MessagePackError) {
+        if var payload = self.payload { self.fields.payload = try Payload(messagePack: &payload) }
+        if var reader = self.error {
+            let error = try Payload(messagePack: &reader)
+            self.fields.error = error.isAbsent || error == .null ? nil : error
         }
     }
 
