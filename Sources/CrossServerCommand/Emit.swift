@@ -57,6 +57,14 @@ struct Emit: AsyncParsableCommand {
         }
         var configuration = WebSocketCrossServerAdapter.Configuration()
         try self.cluster.apply(to: &configuration.cluster, environment)
+        // Said before anything is connected.
+        if configuration.cluster.encoding == .messagePack {
+            do {
+                _ = try payload.messagePack()
+            } catch {
+                throw ValidationError("The payload cannot be sent as MessagePack: \(error)")
+            }
+        }
         let adapter = WebSocketCrossServerAdapter(
             serverName: name,
             bus: bus,

@@ -3,6 +3,7 @@
 import random
 
 import msgpack
+import redis
 
 from original_node import BRIDGE, OriginalNode, pack
 
@@ -83,7 +84,10 @@ def large(node, servers, inboxes):
         node.ask(server, "after a large one")
     node.subscriber.close()
     for channel in [BRIDGE, CLUSTER] + inboxes:
-        node.redis.publish(channel, b"x" * ((16 << 20) + 1))
+        try:
+            node.redis.publish(channel, b"x" * ((16 << 20) + 1))
+        except redis.ConnectionError:
+            pass  # The embedded broker takes no message of this size.
         node = OriginalNode(node.url, node.name)
         for server in servers:
             comes_back(node, server)

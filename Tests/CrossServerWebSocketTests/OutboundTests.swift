@@ -97,6 +97,14 @@ import Testing
         #expect(try connection.takeOutput() == sent.map { .text("message \($0)") })
     }
 
+    @Test func controlFramesComeBeforeMessagesForOnePeer() throws {
+        let connection = try TestConnection.added()
+        #expect(connection.sendAlone("message") == .sent)
+        connection.handler.ping(ByteBuffer(string: "first"))
+        connection.turn()
+        #expect(try connection.takeBytes() == [0x89, 5] + "first".utf8 + [0x81, 7] + "message".utf8)
+    }
+
     @Test func aCloseComesBehindMessagesForOnePeer() throws {
         let connection = try TestConnection.added()
         #expect(connection.sendAlone("last") == .sent)

@@ -111,9 +111,9 @@ extension WebSocketHandler {
         guard let context = self.context, !self.isFlushing else { return }
         self.isFlushing = true
         defer { self.isFlushing = false }
-        self.writeFrames()
         repeat {
             self.writeControls()
+            self.writeFrames()
             self.writeMessages()
             if self.queue.isEmpty, let frame = self.waitingClose {
                 self.waitingClose = nil
