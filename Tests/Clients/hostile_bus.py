@@ -63,7 +63,6 @@ def truncations():
 
 def attack(url, servers):
     node = OriginalNode(url, "originalNode")
-    # A name is subscribed once per life of a server.
     inboxes = [channel.decode() for channel in node.redis.pubsub_channels("csbp:node:*")]
     for server in servers:
         assert sum(f":{server}:" in inbox for inbox in inboxes) == 1, inboxes
@@ -72,11 +71,12 @@ def attack(url, servers):
             node.redis.publish(channel, message)
         for server in servers:
             node.ask(server)
-    large(node, servers, inboxes)
 
 
-def large(node, servers, inboxes):
+def attack_with_size(url, servers):
     """Up to the limit of 16 MiB a message is handled; what is longer costs a connection, which is made again."""
+    node = OriginalNode(url, "originalNode")
+    inboxes = [channel.decode() for channel in node.redis.pubsub_channels("csbp:node:*")]
     node.subscriber.close()
     node.emit("unknown", "x" * (12 << 20), [], node.next_id())
     node = OriginalNode(node.url, node.name)

@@ -197,6 +197,10 @@ def garbage(url, crossserver):
     hostile_bus.attack(url, list(OURS))
 
 
+def large(url, crossserver):
+    hostile_bus.attack_with_size(url, list(OURS))
+
+
 CONVERSATIONS = {
     "asksOurs": asks_ours,
     "asksWithoutPayload": asks_without_payload,
@@ -209,6 +213,7 @@ CONVERSATIONS = {
     "falseReplies": false_replies,
     "lateReply": late_reply,
     "garbage": garbage,
+    "large": large,
 }
 
 

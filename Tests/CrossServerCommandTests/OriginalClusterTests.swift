@@ -10,7 +10,8 @@ extension EndToEnd {
             .timeLimit(.minutes(3)),
             arguments: [
                 ["asksOurs", "asksWithoutPayload", "asksOne", "ownName", "countsRooms"],
-                ["answersOurs", "answersWithoutPayload", "answersAll"], ["falseReplies", "lateReply"], ["garbage"],
+                ["answersOurs", "answersWithoutPayload", "answersAll"], ["falseReplies", "lateReply"],
+                ["garbage", "large"],
             ]
         )
         func conversations(_ names: [String]) async throws {
