@@ -62,7 +62,7 @@ struct Emit: AsyncParsableCommand {
             do {
                 _ = try payload.messagePack()
             } catch {
-                throw ValidationError("The payload cannot be sent as MessagePack: \(error)")
+                throw ValidationError("the payload cannot be sent: \(error)")
             }
         }
         let adapter = WebSocketCrossServerAdapter(
