@@ -33,9 +33,12 @@ struct ServeCluster {
     }
 
     /// Asks every server by its name.
-    func emit(_ payload: String, timeout: Int = 10_000) async throws -> EmitResult {
+    ///
+    /// - Parameter redis: what the command uses, all of them by default.
+    func emit(_ payload: String, over redis: RedisServer? = nil, timeout: Int = 10_000) async throws -> EmitResult {
         let targets = self.servers.keys.flatMap { ["--to", $0] }
-        return try await EmitResult.of(["echo", payload, "--timeout", "\(timeout)"] + targets + self.options)
+        let options = redis.map { ["--redis", $0.url] } ?? self.options
+        return try await EmitResult.of(["echo", payload, "--timeout", "\(timeout)"] + targets + options)
     }
 
     func allAnswer(_ payload: String = "1") async throws -> Bool {
@@ -44,13 +47,15 @@ struct ServeCluster {
     }
 
     /// Asks until all answer: what was away comes back by itself.
-    func allComeBack() async throws {
+    ///
+    /// - Parameter redis: over which all must hear and answer.
+    func allComeBack(over redis: RedisServer? = nil) async throws {
         let clock = ContinuousClock()
         let end = clock.now + .seconds(60)
-        var last = try await self.emit("1", timeout: 2_000)
+        var last = try await self.emit("1", over: redis, timeout: 1_000)
         while last.status != 0 {
             guard clock.now < end else { throw ProgramFailure(description: "not all answer again: \(last)") }
-            last = try await self.emit("1", timeout: 2_000)
+            last = try await self.emit("1", over: redis, timeout: 1_000)
         }
     }
 
