@@ -11,7 +11,7 @@ let adapter = WebSocketCrossServerAdapter(serverName: "chat-1", listening: .port
 adapter.onWebSocketEvent(.connection) { socket, request in
     guard let id = request.parameters["id"] else { return socket.close(.authenticationFailed) }
     try adapter.setUserSocket(id, socket)?.close(.replacedByAnotherLogin)
-    try adapter.joinRoom("lobby", in: "chat", id)
+    try await adapter.joinRoom("lobby", in: "chat", id)
 }
 adapter.onWebSocketEvent(Say.self) { say, socket in
     try adapter.broadcastToRoom("lobby", in: "chat", say, excluding: [socket.id])

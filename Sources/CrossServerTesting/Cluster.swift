@@ -4,7 +4,7 @@ public import NIOCore
 public import NIOPosix
 import ServiceLifecycle
 
-/// Runs servers without a WebSocket side, connected in one process, for the time of a test.
+/// Runs servers that are connected in one process for the time of a test, without a WebSocket side unless they listen.
 ///
 /// ```swift
 /// try await withCluster(["a", "b"]) { adapter in
@@ -17,12 +17,14 @@ import ServiceLifecycle
 ///
 /// - Parameters:
 ///   - names: of the servers.
+///   - listening: where they accept clients; `.host("127.0.0.1", port: 0)` for a free port each. Nowhere by default.
 ///   - buses: one for each server; by default all are connected by an ``InProcessBus``.
 ///   - prepare: registers listeners; runs before a server runs.
 ///   - body: the test. It begins when all servers hear each other. The servers are stopped when it returns or throws.
 /// - Throws: what a server or the test throws.
 public func withCluster<Result: Sendable>(
     _ names: [String],
+    listening: ListenAddress? = nil,
     configuration: WebSocketCrossServerAdapter.Configuration = .init(),
     eventLoopGroup: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton,
     logger: Logger = Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() }),
@@ -35,6 +37,7 @@ public func withCluster<Result: Sendable>(
     let servers = try zip(names, buses).map { name, bus in
         let server = WebSocketCrossServerAdapter(
             serverName: name,
+            listening: listening,
             bus: bus,
             configuration: configuration,
             eventLoopGroup: eventLoopGroup,
@@ -48,7 +51,7 @@ public func withCluster<Result: Sendable>(
         tasks.addTask { try await group.run() }
         let outcome: Swift.Result<Result, any Error>
         do {
-            try await eventually { servers.allSatisfy { $0.isBusUsable } }
+            try await eventually { servers.allSatisfy { $0.isBusUsable && (listening == nil || $0.listeningAddress != nil) } }
             for server in servers { try await server.waitForBus(within: .seconds(30)) }
             outcome = .success(try await body(servers))
         } catch {

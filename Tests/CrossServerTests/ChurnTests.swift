@@ -9,7 +9,7 @@ import Testing
             adapter.onWebSocketEvent(.connection) { socket, request in
                 let id = request.parameters["id"] ?? ""
                 try adapter.setUserSocket(id, socket)
-                for room in 0..<3 { try adapter.joinRoom("\(id.hashValue % 50 + room)", in: "n\(room)", id) }
+                for room in 0..<3 { try await adapter.joinRoom("\(id.hashValue % 50 + room)", in: "n\(room)", id) }
             }
             adapter.onceWebSocketEvent("once") { _, _, _ in }
             adapter.onWebSocketEvent("ready") { _, _, reply in

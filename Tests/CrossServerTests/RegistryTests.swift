@@ -10,7 +10,7 @@ import Testing
 
     private typealias Table = Registry<Member>
 
-    private let lobby = Table.RoomName(namespace: "chat", room: "lobby")
+    private let lobby = RoomName(namespace: "chat", room: "lobby")
 
     @Test func roomsAreKeptPerLoop() {
         var table = Table()
@@ -36,7 +36,7 @@ import Testing
         for _ in 0..<5_000 {
             let id = Int.random(in: 0..<20, using: &generator)
             let room = Int.random(in: 0..<4, using: &generator)
-            let name = Table.RoomName(namespace: "n\(room % 2)", room: "\(room)")
+            let name = RoomName(namespace: "n\(room % 2)", room: "\(room)")
             if Bool.random(using: &generator) {
                 let isNew = model[room, default: []].insert("\(id)").inserted
                 #expect(table.join("\(id)", name, maximumRooms: 99) == (isNew ? .joined : .alreadyIn))

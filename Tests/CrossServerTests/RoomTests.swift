@@ -42,8 +42,8 @@ import Testing
     @Test func messagesReachExactlyThoseTheyShould() async throws {
         try await self.withClients(["1", "2", "3", "4"]) { server, clients in
             let adapter = server.adapter
-            for id in ["1", "2", "3"] { try adapter.joinRoom("lobby", in: "chat", id) }
-            try adapter.joinRoom("lobby", in: "other", "4")
+            for id in ["1", "2", "3"] { try await adapter.joinRoom("lobby", in: "chat", id) }
+            try await adapter.joinRoom("lobby", in: "other", "4")
             try adapter.broadcastToRoom("lobby", in: "chat", "room", ["a": 1])
             try adapter.broadcastToRoom("lobby", in: "chat", "excluding", excluding: ["2", nil, "nobody"])
             try adapter.broadcast("all", localOnly: true)
@@ -66,7 +66,7 @@ import Testing
                 ("a1", "chat", "1"), ("a2", "chat", "1"), ("b", "chat", "1"), ("a1", "chat", "2"),
                 ("x", "chat:vip", "2"),
             ] {
-                try adapter.joinRoom(room, in: namespace, id)
+                try await adapter.joinRoom(room, in: namespace, id)
             }
             #expect(adapter.socketCount(inRoom: "a1", in: "chat") == 2)
             #expect(adapter.socketCount(inRoom: "a", in: "chat") == 0)
@@ -97,7 +97,7 @@ import Testing
 
     @Test func roomsMayBeRemovedByTheirLastMessage() async throws {
         try await self.withClients(["1"]) { server, clients in
-            try server.adapter.joinRoom("r", in: "chat", "1")
+            try await server.adapter.joinRoom("r", in: "chat", "1")
             try server.adapter.broadcastToRoom("r", in: "chat", "bye", removingRoom: true)
             #expect(try await self.received("bye", by: clients) == ["1": 1])
             #expect(server.adapter.statistics.rooms == 0)
@@ -108,7 +108,7 @@ import Testing
     @Test func theStaleCloseOfAReplacedConnectionUnbindsNothing() async throws {
         try await self.withClients(["7"]) { server, clients in
             let adapter = server.adapter
-            try adapter.joinRoom("r", in: "chat", "7")
+            try await adapter.joinRoom("r", in: "chat", "7")
             let first = try #require(adapter.socket(forID: "7"))
             let second = try await server.connect("/?id=7")
             _ = try await second.request("flush")
@@ -127,21 +127,21 @@ import Testing
         try await self.withClients(["1", "2"]) { server, clients in
             let adapter = server.adapter
             for id in ["1", "2"] {
-                for room in 0..<20 { try adapter.joinRoom("\(room)", in: "n\(room % 4)", id) }
+                for room in 0..<20 { try await adapter.joinRoom("\(room)", in: "n\(room % 4)", id) }
             }
             clients["1"]?.close()
             clients["2"]?.terminate()
             try await eventually { adapter.socketClientCount == 0 }
             let statistics = adapter.statistics
             #expect(statistics.rooms == 0 && statistics.namespaces == 0 && statistics.boundIds == 0)
-            #expect(throws: CrossServerError.self) { try adapter.joinRoom("r", in: "chat", "1") }
+            await #expect(throws: CrossServerError.self) { try await adapter.joinRoom("r", in: "chat", "1") }
         }
     }
 
     @Test func removingAnIdKeepsTheConnection() async throws {
         try await self.withClients(["1"]) { server, clients in
             let adapter = server.adapter
-            try adapter.joinRoom("r", in: "chat", "1")
+            try await adapter.joinRoom("r", in: "chat", "1")
             let socket = try #require(adapter.socket(forID: "1"))
             adapter.removeUserSocket("1")
             #expect(socket.id == nil && socket.isOpen)
@@ -184,8 +184,8 @@ import Testing
         var configuration = WebSocketCrossServerAdapter.Configuration()
         configuration.limits.maximumRoomsPerClient = 3
         try await self.withClients(["1"], configuration: configuration) { server, _ in
-            for room in 0..<3 { try server.adapter.joinRoom("\(room)", in: "chat", "1") }
-            let error = #expect(throws: CrossServerError.self) { try server.adapter.joinRoom("3", in: "chat", "1") }
+            for room in 0..<3 { try await server.adapter.joinRoom("\(room)", in: "chat", "1") }
+            let error = await #expect(throws: CrossServerError.self) { try await server.adapter.joinRoom("3", in: "chat", "1") }
             #expect(error?.code == .tooManyRooms)
         }
     }
@@ -194,7 +194,7 @@ import Testing
     @Test func messagesOfOneSenderKeepTheirOrder() async throws {
         try await self.withClients(["1", "2", "3"]) { server, clients in
             let adapter = server.adapter
-            for id in ["1", "2", "3"] { try adapter.joinRoom("r", in: "chat", id) }
+            for id in ["1", "2", "3"] { try await adapter.joinRoom("r", in: "chat", id) }
             for number in 0..<3_000 {
                 switch number % 3 {
                 case 0: try adapter.broadcast("n", Payload(number))

@@ -90,7 +90,7 @@ import Testing
                 server.onWebSocketEvent(.connection) { socket, request in
                     guard let id = request.parameters["id"] else { return socket.close(.authenticationFailed) }
                     try server.setUserSocket(id, socket)
-                    try server.joinRoom("lobby", in: "chat", id)
+                    try await server.joinRoom("lobby", in: "chat", id)
                 }
                 return server
             }

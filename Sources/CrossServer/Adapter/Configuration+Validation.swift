@@ -43,6 +43,19 @@ extension WebSocketCrossServerAdapter.Configuration {
                 "cluster.bridgePrefix and cluster.webSocketPrefix are the same"
             )
         }
+        guard !self.cluster.bridgePrefix.isEmpty, !self.cluster.webSocketPrefix.isEmpty else {
+            throw CrossServerError(.invalidConfiguration, "the prefixes of cluster must not be empty")
+        }
+        let prefixes = [self.cluster.bridgePrefix, self.cluster.webSocketPrefix]
+        for channel in self.cluster.customChannels where prefixes.contains(where: { channel.hasPrefix($0) }) {
+            throw CrossServerError(
+                .invalidConfiguration,
+                "cluster.customChannels: \(channel) begins with a prefix of the framework"
+            )
+        }
+        guard self.cluster.roomChannelLinger >= .zero else {
+            throw CrossServerError(.invalidConfiguration, "cluster.roomChannelLinger must not be less than 0")
+        }
         if let path = self.path, !path.hasPrefix("/") {
             throw CrossServerError(.invalidConfiguration, "path must begin with /, not be \(path)")
         }

@@ -29,6 +29,10 @@ extension WebSocketCrossServerAdapter {
             public var messagesSent: Int
             /// Events of other servers for this one.
             public var eventsReceived: Int
+            /// Messages of other servers for clients that may be connected to this one.
+            public var clientMessagesReceived: Int
+            /// Those of them that not every client got, because an event loop had too much to do.
+            public var clientMessagesDropped: Int
             /// Requests that wait for replies now.
             public var outstandingRequests: Int
             /// Replies that came late, twice or from a server that was not asked.
@@ -45,7 +49,7 @@ extension WebSocketCrossServerAdapter {
     }
 
     public var statistics: Statistics {
-        let (boundIds, namespaces, rooms) = self.registry.withLock { registry in
+        let (boundIds, namespaces, rooms) = self.clients.read { registry in
             (
                 registry.members.count, registry.namespaces.count,
                 registry.namespaces.values.reduce(0) { $0 + $1.count }
@@ -72,6 +76,8 @@ extension ClusterNode {
         .init(
             messagesSent: self.counters.eventsSent.load(ordering: .relaxed),
             eventsReceived: self.counters.eventsReceived.load(ordering: .relaxed),
+            clientMessagesReceived: self.counters.clientMessagesReceived.load(ordering: .relaxed),
+            clientMessagesDropped: self.counters.clientMessagesDropped.load(ordering: .relaxed),
             outstandingRequests: self.requests.withLock { $0.table.count },
             repliesIgnored: self.counters.repliesIgnored.load(ordering: .relaxed),
             invalidMessages: self.counters.invalidMessages.load(ordering: .relaxed),

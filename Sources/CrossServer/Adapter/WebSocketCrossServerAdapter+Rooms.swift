@@ -20,17 +20,42 @@ public enum NameMatch: Sendable {
 extension WebSocketCrossServerAdapter {
     /// Puts an id into a room. The room and its namespace exist for as long as they have members.
     ///
+    /// The server hears other servers' messages for the room a little later, when the namespace's channel is subscribed.
+    /// ``joinRoom(_:in:_:within:)`` waits for that.
+    ///
     /// - Parameters:
     ///   - room: the room's name, unique in its namespace.
     ///   - namespace: groups rooms, for example `chat`.
     ///   - id: one that is bound to a connection of this server.
     /// - Throws: ``CrossServerError`` with `unknownSocket`, `tooManyRooms` or `invalidName`.
     public func joinRoom(_ room: String, in namespace: String, _ id: String) throws {
-        try self.checkName(room, "room")
-        try self.checkName(namespace, "namespace")
-        let maximum = self.configuration.limits.maximumRoomsPerClient
+        try self.join(RoomName(namespace: namespace, room: room), id)
+    }
+
+    /// Puts an id into a room, and waits until every message that any server sends to the room from now on is heard: the
+    /// channel is subscribed on every Redis node that is usable.
+    ///
+    /// - Parameter timeout: 10 s by default. When it is over the id is in the room, and subscribing goes on.
+    /// - Throws: as ``joinRoom(_:in:_:)``; ``BusError`` with `notConnected` or `subscriptionFailed`; `CancellationError`.
+    public func joinRoom(
+        _ room: String,
+        in namespace: String,
+        _ id: String,
+        within timeout: Duration = .seconds(10)
+    ) async throws {
         let name = RoomName(namespace: namespace, room: room)
-        switch self.registry.withLock({ $0.join(id, name, maximumRooms: maximum) }) {
+        try self.join(name, id)
+        guard let bus = self.cluster.bus else { return }
+        // Another one may have made the room just now, and not subscribed yet.
+        self.clients.updateChannels([name])
+        try await bus.subscribed(to: self.cluster.roomChannels.channels(of: name), within: timeout)
+    }
+
+    private func join(_ name: RoomName, _ id: String) throws(CrossServerError) {
+        try self.checkName(name.room, "room")
+        try self.checkName(name.namespace, "namespace")
+        let maximum = self.configuration.limits.maximumRoomsPerClient
+        switch self.clients.change({ $0.join(id, name, maximumRooms: maximum) }) {
         case .joined, .alreadyIn: return
         case .unknownMember: throw CrossServerError(.unknownSocket, "no connection of this server holds the id \(id)")
         case .tooManyRooms: throw CrossServerError(.tooManyRooms, "a client may be in \(maximum) rooms")
@@ -42,15 +67,13 @@ extension WebSocketCrossServerAdapter {
     /// - Returns: whether it was in the room.
     @discardableResult
     public func leaveRoom(_ room: String, in namespace: String, _ id: String) -> Bool {
-        self.registry.withLock { $0.leave(id, RoomName(namespace: namespace, room: room)) }
+        self.clients.change { $0.leave(id, RoomName(namespace: namespace, room: room)) }
     }
 
     /// Takes everyone out of a room, which ends it.
     public func removeRoom(_ room: String, in namespace: String) {
-        self.registry.withLock { $0.removeRoom(RoomName(namespace: namespace, room: room)) }
+        self.clients.change { $0.removeRoom(RoomName(namespace: namespace, room: room)) }
     }
-
-    typealias RoomName = Registry<ClientSocket>.RoomName
 }
 
 // Queries, about this server alone
@@ -58,7 +81,7 @@ extension WebSocketCrossServerAdapter {
     /// How many ids are in a room, or with `.prefix` in any room whose name starts so. Each id counts once.
     public func socketCount(inRoom room: String, in namespace: String, matching: NameMatch = .exact) -> Int {
         if case .exact = matching {
-            return self.registry.withLock { $0.namespaces[namespace]?[room]?.count ?? 0 }
+            return self.clients.read { $0.namespaces[namespace]?[room]?.count ?? 0 }
         }
         return self.roomSocketIds(inRoom: room, in: namespace, matching: matching).count
     }
@@ -70,7 +93,7 @@ extension WebSocketCrossServerAdapter {
 
     /// The ids in a room, or with `.prefix` in any room whose name starts so.
     public func roomSocketIds(inRoom room: String, in namespace: String, matching: NameMatch = .exact) -> Set<String> {
-        self.registry.withLock { registry in
+        self.clients.read { registry in
             if case .exact = matching { return Set(registry.namespaces[namespace]?[room]?.ids ?? []) }
             let rooms = registry.namespaces[namespace] ?? [:]
             return Set(rooms.filter { matching($0.key, room) }.flatMap { $0.value.ids })
@@ -79,7 +102,7 @@ extension WebSocketCrossServerAdapter {
 
     /// The ids in any room of a namespace.
     public func roomSocketIds(in namespace: String) -> Set<String> {
-        self.registry.withLock { registry in
+        self.clients.read { registry in
             Set((registry.namespaces[namespace] ?? [:]).values.flatMap { $0.ids })
         }
     }
@@ -88,7 +111,7 @@ extension WebSocketCrossServerAdapter {
     ///
     /// - Parameter prefix: only namespaces that start with it.
     public func joinedRooms(of id: String, inNamespacesWithPrefix prefix: String = "") -> [String: Set<String>] {
-        let rooms = self.registry.withLock { $0.rooms(of: id) }
+        let rooms = self.clients.read { $0.rooms(of: id) }
         return rooms.reduce(into: [:]) { result, name in
             guard name.namespace.hasPrefix(prefix) else { return }
             result[name.namespace, default: []].insert(name.room)
@@ -97,7 +120,7 @@ extension WebSocketCrossServerAdapter {
 
     /// Whether an id is in a room, or, without a room, in any of the namespace.
     public func isJoinedRoom(_ id: String, in namespace: String, room: String? = nil) -> Bool {
-        self.registry.withLock { registry in
+        self.clients.read { registry in
             let rooms = registry.rooms(of: id)
             if let room { return rooms.contains(RoomName(namespace: namespace, room: room)) }
             return rooms.contains { $0.namespace == namespace }
@@ -106,7 +129,7 @@ extension WebSocketCrossServerAdapter {
 
     /// How many rooms a namespace has, or with `.prefix` all namespaces whose name starts so.
     public func roomCount(in namespace: String, matching: NameMatch = .exact) -> Int {
-        self.registry.withLock { registry in
+        self.clients.read { registry in
             if case .exact = matching { return registry.namespaces[namespace]?.count ?? 0 }
             return registry.namespaces.reduce(0) { $0 + (matching($1.key, namespace) ? $1.value.count : 0) }
         }
@@ -114,7 +137,7 @@ extension WebSocketCrossServerAdapter {
 
     /// The rooms of a namespace, or with `.prefix` of all namespaces whose name starts so.
     public func roomIds(in namespace: String, matching: NameMatch = .exact) -> [String] {
-        self.registry.withLock { registry in
+        self.clients.read { registry in
             if case .exact = matching { return Array((registry.namespaces[namespace] ?? [:]).keys) }
             return registry.namespaces.filter { matching($0.key, namespace) }.flatMap { $0.value.keys }
         }

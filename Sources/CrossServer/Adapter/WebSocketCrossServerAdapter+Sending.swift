@@ -1,17 +1,19 @@
 import CrossServerWebSocket
 public import CrossServerWire
-import Synchronization
 
-// Every message is encoded once, whoever it goes to, and each event loop is told once.
+// Clients of this server get a message at once, those of others over the bus. A message is for whoever is connected when
+// it arrives.
 extension WebSocketCrossServerAdapter {
-    /// Sends an event to every client; see ``Configuration/broadcastReach``.
+    /// Sends an event to every client of every server; see ``Configuration/broadcastReach``.
     ///
     /// - Parameter localOnly: only clients of this server.
-    /// - Throws: ``CrossServerError`` with `overloaded`.
+    /// - Throws: ``CrossServerError`` with `overloaded` when clients of this server did not get it; with
+    ///   `busUnavailable`, `overloaded` or `messageTooLarge` when those of other servers do not.
     public func broadcast(_ event: String, _ payload: Payload = .absent, localOnly: Bool = false) throws {
-        try self.deliver(EncodedMessage(event: event, payload: payload), to: self.loops.all) { [configuration] _ in
-            .all(configuration.broadcastReach)
-        }
+        let message = EncodedMessage(event: event, payload: payload)
+        let isTaken = self.clients.broadcast(message)
+        if !localOnly { try self.cluster.send(message, to: .everyone) }
+        if !isTaken { throw CrossServerError.overloaded }
     }
 
     /// Sends an event to every client.
@@ -21,14 +23,14 @@ extension WebSocketCrossServerAdapter {
         try self.broadcast(E.name, Payload(encoding: event), localOnly: localOnly)
     }
 
-    /// Sends an event to the members of a room.
+    /// Sends an event to the members of a room on every server.
     ///
     /// - Parameters:
     ///   - excluding: ids of members that do not get it. Nil elements are passed over, so that
     ///     `excluding: [socket.id]` can be written.
     ///   - localOnly: only members on this server.
-    ///   - removingRoom: removes the room afterwards.
-    /// - Throws: ``CrossServerError`` with `overloaded`.
+    ///   - removingRoom: removes the room afterwards, on every server that the message reaches.
+    /// - Throws: as ``broadcast(_:_:localOnly:)``.
     public func broadcastToRoom(
         _ room: String,
         in namespace: String,
@@ -38,18 +40,16 @@ extension WebSocketCrossServerAdapter {
         localOnly: Bool = false,
         removingRoom: Bool = false
     ) throws {
-        let name = Registry<ClientSocket>.RoomName(namespace: namespace, room: room)
-        let (members, excluded) = self.registry.withLock { registry in
-            let members = registry.room(name)?.membersByLoop ?? []
-            let excluded = excluding.compactMap { $0.flatMap { registry.members[$0] } }
-            if removingRoom { registry.removeRoom(name) }
-            return (members, Set(excluded.map { ObjectIdentifier($0) }))
-        }
-        guard !members.isEmpty else { return }
-        try self.deliver(EncodedMessage(event: event, payload: payload), to: self.loops.all) { loop in
-            guard loop.index < members.count, !members[loop.index].isEmpty else { return nil }
-            return .members(members[loop.index], excluding: excluded)
-        }
+        let message = EncodedMessage(event: event, payload: payload)
+        let excluding = excluding.compactMap { $0 }
+        let isTaken = self.clients.send(
+            message,
+            to: RoomName(namespace: namespace, room: room),
+            excluding: excluding,
+            removing: removingRoom
+        )
+        if !localOnly { try self.cluster.send(message, to: .room(namespace: namespace, id: room, excluding: excluding)) }
+        if !isTaken { throw CrossServerError.overloaded }
     }
 
     /// Sends an event to the members of a room.
@@ -74,10 +74,10 @@ extension WebSocketCrossServerAdapter {
         )
     }
 
-    /// Sends an event to one client.
+    /// Sends an event to the client with the id. If it is connected to this server the others are not asked.
     ///
     /// - Returns: whether the client is connected to this server.
-    /// - Throws: ``CrossServerError`` with `overloaded`.
+    /// - Throws: as ``broadcast(_:_:localOnly:)``.
     @discardableResult
     public func toSocketId(_ id: String, _ event: String, _ payload: Payload = .absent) throws -> Bool {
         try self.toSocketIds([id], event, payload) == 1
@@ -91,19 +91,28 @@ extension WebSocketCrossServerAdapter {
         try self.toSocketId(id, E.name, Payload(encoding: event))
     }
 
-    /// Sends an event to several clients. An id that is named twice gets it once.
+    /// Sends an event to several clients, each as ``toSocketId(_:_:_:)``. An id that is named twice gets it once.
     ///
     /// - Returns: how many of them are connected to this server.
-    /// - Throws: ``CrossServerError`` with `overloaded`.
+    /// - Throws: as ``broadcast(_:_:localOnly:)``.
     @discardableResult
     public func toSocketIds(_ ids: [String], _ event: String, _ payload: Payload = .absent) throws -> Int {
-        let sockets = self.registry.withLock { registry in
-            Set(ids.compactMap { registry.members[$0] })
+        var sockets: Set<ClientSocket> = []
+        var others: [String] = []
+        self.clients.read { registry in
+            for id in ids where !id.isEmpty {
+                if let socket = registry.members[id] { sockets.insert(socket) } else { others.append(id) }
+            }
         }
-        guard !sockets.isEmpty else { return 0 }
+        guard !sockets.isEmpty || self.cluster.bus != nil else { return 0 }
         let message = EncodedMessage(event: event, payload: payload)
         var isOverloaded = false
         for socket in sockets where !socket.post(message) { isOverloaded = true }
+        if others.count == 1 {
+            try self.cluster.send(message, to: .socket(others[0]))
+        } else if !others.isEmpty {
+            try self.cluster.send(message, to: .sockets(others))
+        }
         if isOverloaded { throw CrossServerError.overloaded }
         return sockets.count
     }
@@ -114,20 +123,6 @@ extension WebSocketCrossServerAdapter {
     @discardableResult
     public func toSocketIds<E: Event>(_ ids: [String], _ event: E) throws -> Int {
         try self.toSocketIds(ids, E.name, Payload(encoding: event))
-    }
-
-    private func deliver(
-        _ message: EncodedMessage,
-        to loops: [LoopContext],
-        target: (LoopContext) -> Delivery.Target?
-    ) throws(CrossServerError) {
-        var isOverloaded = false
-        for loop in loops {
-            guard let target = target(loop) else { continue }
-            if !loop.post(Delivery(target: target, message: message)) { isOverloaded = true }
-        }
-        // The loops that had room have sent it: what one cannot take must not keep it from the others.
-        if isOverloaded { throw .overloaded }
     }
 }
 

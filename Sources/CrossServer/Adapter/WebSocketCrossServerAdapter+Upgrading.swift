@@ -173,6 +173,7 @@ extension WebSocketCrossServerAdapter {
         guard case .admitted(let admission) = self.connections.admit(channel.remoteAddress) else {
             throw CrossServerError(.overloaded, "there are too many connections")
         }
+        self.cluster.serveClients()
         let loop = self.loops.context(for: channel.eventLoop)
         let handler = self.makeHandler(
             request: upgrade.request,
@@ -193,7 +194,8 @@ extension WebSocketCrossServerAdapter {
     ///
     /// A request that is refused reaches the HTTP server's own handlers.
     public func httpUpgrader() -> some HTTPServerProtocolUpgrader & Sendable {
-        AdapterUpgrader(adapter: self)
+        self.cluster.serveClients()
+        return AdapterUpgrader(adapter: self)
     }
 }
 

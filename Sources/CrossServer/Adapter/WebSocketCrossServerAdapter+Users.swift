@@ -16,7 +16,7 @@ extension WebSocketCrossServerAdapter {
     @discardableResult
     public func setUserSocket(_ id: String, _ socket: ClientSocket) throws -> ClientSocket? {
         try self.checkName(id, "id")
-        return try self.registry.withLock { registry in
+        return try self.clients.change { registry in
             guard socket.isOpen else { throw CrossServerError(.socketClosed, "the connection has ended already") }
             if let former = socket.id, former != id { _ = registry.release(former, heldBy: socket) }
             let previous = registry.bind(id, to: socket)
@@ -28,14 +28,14 @@ extension WebSocketCrossServerAdapter {
 
     /// Releases an id and takes it out of its rooms. The connection stays open.
     public func removeUserSocket(_ id: String) {
-        self.registry.withLock { registry in
+        self.clients.change { registry in
             registry.release(id)?.id = nil
         }
     }
 
     /// The connection that holds an id on this server.
     public func socket(forID id: String) -> ClientSocket? {
-        self.registry.withLock { $0.members[id] }
+        self.clients.read { $0.members[id] }
     }
 
     /// Connections of this server, with or without an id, from the accept until their `close` listeners have run.
@@ -43,11 +43,11 @@ extension WebSocketCrossServerAdapter {
 
     /// The ids that are bound on this server.
     public var socketIds: [String] {
-        self.registry.withLock { Array($0.members.keys) }
+        self.clients.read { Array($0.members.keys) }
     }
 
     func connectionEnded(_ socket: ClientSocket) {
-        self.registry.withLock { registry in
+        self.clients.change { registry in
             guard let id = socket.id else { return }
             _ = registry.release(id, heldBy: socket)
         }

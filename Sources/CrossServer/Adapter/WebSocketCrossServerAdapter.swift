@@ -31,8 +31,7 @@ public final class WebSocketCrossServerAdapter: Sendable {
     let heartbeat: ByteBuffer?
     let logThrottles = LogThrottles()
     let connections: ConnectionTable
-    let registry = Mutex(Registry<ClientSocket>())
-    let loops: LoopTable
+    let clients: LocalClients
     let cluster: ClusterNode
     let lifecycle = Mutex(Lifecycle())
     private let listenerTable = Mutex(Listeners())
@@ -59,17 +58,32 @@ public final class WebSocketCrossServerAdapter: Sendable {
         self.eventLoopGroup = eventLoopGroup
         self.heartbeat = configuration.heartbeat.map { ByteBuffer(string: $0) }
         self.connections = ConnectionTable(limits: configuration.limits)
-        self.loops = LoopTable(configuration: configuration)
         var logger = logger
         if !serverName.isEmpty { logger[metadataKey: "server"] = "\(serverName)" }
         self.logger = logger
+        let eventLoop = eventLoopGroup.next()
+        let channels = ClusterChannels(
+            bridgePrefix: configuration.cluster.bridgePrefix,
+            webSocketPrefix: configuration.cluster.webSocketPrefix
+        )
+        let roomChannels = RoomChannels(
+            bus: bus,
+            channels: channels,
+            configuration: configuration.cluster,
+            eventLoop: eventLoop
+        )
+        self.clients = LocalClients(configuration: configuration, channels: roomChannels)
         self.cluster = ClusterNode(
             name: serverName,
             configuration: configuration,
+            channels: channels,
             bus: bus,
-            eventLoop: eventLoopGroup.next(),
+            clients: self.clients,
+            roomChannels: roomChannels,
+            eventLoop: eventLoop,
             logger: logger
         )
+        if listenAddress != nil { self.cluster.serveClients() }
     }
 }
 
@@ -89,6 +103,8 @@ extension WebSocketCrossServerAdapter {
         if listener.isOnce { self.changeListeners { $0.removeSpent() } }
         return true
     }
+
+    var loops: LoopTable { self.clients.loops }
 
     var hasMessageListeners: Bool { self.listeners { !$0.system.message.isEmpty } }
 }

@@ -8,18 +8,37 @@ struct ClusterChannels: Sendable {
     let bridge: String
     /// Carries what servers say about themselves. The original does not hear it.
     let cluster: String
+    /// Carries messages for every client, as in the original.
+    let everyone: String
+    /// Carries messages for single clients, as in the original.
+    let clients: String
 
     init(bridgePrefix: String, webSocketPrefix: String) {
         self.bridgePrefix = bridgePrefix
         self.webSocketPrefix = webSocketPrefix
         self.bridge = "\(bridgePrefix)server_bridge"
         self.cluster = "\(bridgePrefix)cluster"
+        self.everyone = "\(webSocketPrefix)broadcast"
+        self.clients = "\(webSocketPrefix)private_socket"
     }
 
     /// Carries what is meant for one server alone, in one of its lives: a server that is started again does not get
     /// its predecessor's messages.
     func inbox(of server: String, incarnation: some StringProtocol) -> String {
         "\(self.bridgePrefix)node:\(server):\(incarnation)"
+    }
+
+    /// Carries messages for the rooms of a namespace, as in the original: a namespace that begins with the prefix is the
+    /// channel's name. But one that would be the channel of other messages gets a name of its own.
+    func channel(ofNamespace namespace: String) -> String {
+        let channel = namespace.hasPrefix(self.webSocketPrefix) ? namespace : "\(self.webSocketPrefix)\(namespace)"
+        return channel == self.everyone || channel == self.clients ? "\(self.webSocketPrefix):\(namespace)" : channel
+    }
+
+    /// Carries messages for one room. The original does not hear it.
+    func channel(of room: RoomName) -> String {
+        // With the length, so that no other namespace and room have the same name together.
+        "\(self.bridgePrefix)room:\(room.namespace.utf8.count):\(room.namespace):\(room.room)"
     }
 
     /// Whether the name belongs to the framework.

@@ -11,6 +11,16 @@ extension WebSocketCrossServerAdapter.Configuration {
         public var encoding = BusEncoding.messagePack
         /// Channels of the application that are subscribed from the start.
         public var customChannels: [String] = []
+        /// Namespaces of rooms whose channels are subscribed from the start and for ever.
+        public var presetRoomNamespaces: [String] = []
+        /// Whether the channel of a namespace is unsubscribed when the last client has left its rooms. True.
+        public var unsubscribesUnusedNamespaces = true
+        /// How long the channel of a namespace, or room, stays subscribed after the last client has left. 1 s.
+        public var roomChannelLinger: Duration = .seconds(1)
+        /// Whether each room has a channel of its own, so that a server hears only the rooms that its clients are in,
+        /// at the price of a subscription for each. Must be the same on all servers of a cluster. While there are servers
+        /// of the original, which hear a namespace as a whole, messages go to its channel. False.
+        public var subscribesEachRoom = false
         /// Requests to other servers that may wait for replies. Beyond:
         /// ``CrossServerError/Code-swift.struct/overloaded``. 100,000.
         public var maximumOutstandingRequests = 100_000

@@ -16,6 +16,8 @@ final class ClusterNode: Sendable {
     let channels: ClusterChannels
     let inbox: String
     let bus: (any Bus)?
+    let clients: LocalClients
+    let roomChannels: RoomChannels
     /// Where this server handles its own events.
     let eventLoop: any EventLoop
     let logger: Logger
@@ -25,6 +27,7 @@ final class ClusterNode: Sendable {
     let requests = Mutex(PendingRequests())
     let listeners = Mutex(ClusterListeners())
     let presence: NodePresence
+    private let hasClients = Atomic(false)
 
     struct PendingRequests: Sendable {
         var table = RequestTable<ReplySink>()
@@ -35,7 +38,10 @@ final class ClusterNode: Sendable {
     init(
         name: String,
         configuration: WebSocketCrossServerAdapter.Configuration,
+        channels: ClusterChannels,
         bus: (any Bus)?,
+        clients: LocalClients,
+        roomChannels: RoomChannels,
         eventLoop: any EventLoop,
         logger: Logger
     ) {
@@ -43,10 +49,9 @@ final class ClusterNode: Sendable {
         self.configuration = configuration
         let cluster = configuration.cluster
         self.incarnation = String(UInt64.random(in: .min ... .max), radix: 36)
-        self.channels = ClusterChannels(
-            bridgePrefix: cluster.bridgePrefix,
-            webSocketPrefix: cluster.webSocketPrefix
-        )
+        self.channels = channels
+        self.clients = clients
+        self.roomChannels = roomChannels
         self.inbox = self.channels.inbox(of: name, incarnation: self.incarnation)
         self.bus = bus
         self.eventLoop = eventLoop
@@ -57,7 +62,21 @@ final class ClusterNode: Sendable {
     }
 
     /// The channels that are subscribed for as long as the server runs.
-    var systemChannels: [String] { [self.channels.bridge, self.channels.cluster, self.inbox] }
+    var systemChannels: [String] {
+        let channels = [self.channels.bridge, self.channels.cluster, self.inbox]
+        return self.hasClients.load(ordering: .relaxed) ? channels + self.clientChannels : channels
+    }
+
+    private var clientChannels: [String] { [self.channels.everyone, self.channels.clients] }
+
+    /// From now on there may be clients here, whom messages of other servers are for.
+    func serveClients() {
+        guard !self.hasClients.exchange(true, ordering: .relaxed) else { return }
+        self.bus?.subscribe(to: self.clientChannels)
+    }
+
+    /// Whether there may be servers of the original, which do not hear what is only ours.
+    var mayHaveOriginalServers: Bool { true }
 
     /// Keeps the bus connected until the task is cancelled.
     ///
@@ -103,9 +122,7 @@ extension ClusterNode: BusReceiver {
     }
 
     func received(_ message: ByteBuffer, on channel: String, over link: BusLink) {
-        guard channel == self.channels.bridge || channel == self.inbox || channel == self.channels.cluster else {
-            return self.receivedCustom(message, on: channel)
-        }
+        guard self.channels.isReserved(channel) else { return self.receivedCustom(message, on: channel) }
         do throws(BusMessageError) {
             if channel == self.channels.cluster {
                 guard case .event(let event) = try BusMessage(decoding: message) else {
@@ -118,7 +135,7 @@ extension ClusterNode: BusReceiver {
             case nil: break
             case .event(let event): self.received(event, over: link)
             case .reply(let reply): self.received(reply)
-            case .clients: self.refused("a message for clients", on: channel)
+            case .clients(let message): self.received(message, on: channel)
             }
         } catch {
             self.refused("\(error)", on: channel)
@@ -158,6 +175,8 @@ final class ClusterCounters: Sendable {
     let handlersRefused = Atomic<Int>(0)
     let handlerFailures = Atomic<Int>(0)
     let messagesNotSent = Atomic<Int>(0)
+    let clientMessagesReceived = Atomic<Int>(0)
+    let clientMessagesDropped = Atomic<Int>(0)
 
     static func increment(_ counter: borrowing Atomic<Int>) {
         counter.wrappingAdd(1, ordering: .relaxed)

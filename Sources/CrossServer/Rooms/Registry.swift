@@ -4,6 +4,12 @@ protocol RegistryMember: AnyObject, Sendable {
     var loopIndex: Int { get }
 }
 
+/// A room, which is unique in its namespace.
+struct RoomName: Hashable, Sendable {
+    var namespace: String
+    var room: String
+}
+
 /// Which ids are bound to which connection, and which ids are in which rooms of this server.
 ///
 /// A value without locks or sockets. Rooms hold ids: a connection that takes over an id takes over its rooms.
@@ -11,10 +17,13 @@ struct Registry<Member: RegistryMember>: Sendable {
     private(set) var members: [String: Member] = [:]
     private(set) var namespaces: [String: [String: Room]] = [:]
     private var joined: [String: Set<RoomName>] = [:]
+    /// Rooms that came or went since they were taken.
+    private var changedRooms: [RoomName] = []
 
-    struct RoomName: Hashable, Sendable {
-        var namespace: String
-        var room: String
+    mutating func takeChangedRooms() -> [RoomName] {
+        guard !self.changedRooms.isEmpty else { return [] }
+        defer { self.changedRooms = [] }
+        return self.changedRooms
     }
 
     /// Binds an id.
@@ -49,6 +58,7 @@ struct Registry<Member: RegistryMember>: Sendable {
         guard self.joined[id]?.contains(name) != true else { return .alreadyIn }
         guard self.joined[id, default: []].count < maximumRooms else { return .tooManyRooms }
         self.joined[id, default: []].insert(name)
+        if self.namespaces[name.namespace]?[name.room] == nil { self.changedRooms.append(name) }
         self.namespaces[name.namespace, default: [:]][name.room, default: Room()].insert(id, member)
         return .joined
     }
@@ -64,6 +74,7 @@ struct Registry<Member: RegistryMember>: Sendable {
     /// Removes a room with all its members.
     mutating func removeRoom(_ name: RoomName) {
         guard let room = self.namespaces[name.namespace]?.removeValue(forKey: name.room) else { return }
+        self.changedRooms.append(name)
         for id in room.ids {
             self.joined[id]?.remove(name)
             if self.joined[id]?.isEmpty == true { self.joined[id] = nil }
@@ -83,6 +94,7 @@ struct Registry<Member: RegistryMember>: Sendable {
     private mutating func remove(_ id: String, from name: RoomName) {
         guard self.namespaces[name.namespace]?[name.room]?.remove(id) == true else { return }
         self.namespaces[name.namespace]?[name.room] = nil
+        self.changedRooms.append(name)
         self.dropNamespaceIfEmpty(name.namespace)
     }
 

@@ -1,0 +1,73 @@
+import CrossServerWebSocket
+import Synchronization
+
+/// The clients of this server: who they are, which rooms they are in, and how a message gets to them.
+///
+/// A message is encoded once, whoever it goes to, and each event loop is told once.
+final class LocalClients: Sendable {
+    let loops: LoopTable
+    private let reach: WebSocketCrossServerAdapter.BroadcastReach
+    private let registry = Mutex(Registry<ClientSocket>())
+    private let channels: RoomChannels
+
+    init(configuration: WebSocketCrossServerAdapter.Configuration, channels: RoomChannels) {
+        self.loops = LoopTable(configuration: configuration)
+        self.reach = configuration.broadcastReach
+        self.channels = channels
+    }
+
+    func read<Result>(_ body: (borrowing Registry<ClientSocket>) throws -> Result) rethrows -> Result {
+        try self.registry.withLock { try body($0) }
+    }
+
+    func change<Result>(_ body: (inout Registry<ClientSocket>) throws -> sending Result) rethrows -> sending Result {
+        let (result, rooms) = try self.registry.withLock { registry in
+            let result = try body(&registry)
+            return (result, registry.takeChangedRooms())
+        }
+        if !rooms.isEmpty { self.updateChannels(rooms) }
+        return result
+    }
+
+    /// Subscribes the channels of rooms, or releases them, as the rooms have members now or not.
+    func updateChannels(_ rooms: [RoomName]) {
+        self.channels.changed(rooms) { namespace, room in
+            self.read { registry in
+                guard let rooms = registry.namespaces[namespace] else { return false }
+                return room.map { rooms[$0] != nil } ?? true
+            }
+        }
+    }
+
+    /// - Returns: false when an event loop has too much to do already; its clients do not get the message.
+    func broadcast(_ message: EncodedMessage) -> Bool {
+        self.deliver(message) { _ in .all(self.reach) }
+    }
+
+    /// - Returns: false when an event loop has too much to do already; its clients do not get the message.
+    func send(_ message: @autoclosure () -> EncodedMessage, to name: RoomName, excluding ids: [String], removing: Bool)
+        -> Bool
+    {
+        let (members, excluded) = self.change { registry in
+            let members = registry.room(name)?.membersByLoop ?? []
+            let excluded = ids.compactMap { registry.members[$0] }
+            if removing { registry.removeRoom(name) }
+            return (members, Set(excluded.map { ObjectIdentifier($0) }))
+        }
+        guard !members.isEmpty else { return true }
+        return self.deliver(message()) { loop in
+            guard loop.index < members.count, !members[loop.index].isEmpty else { return nil }
+            return .members(members[loop.index], excluding: excluded)
+        }
+    }
+
+    private func deliver(_ message: EncodedMessage, to target: (LoopContext) -> Delivery.Target?) -> Bool {
+        var isTaken = true
+        // What one loop cannot take must not keep it from the others.
+        for loop in self.loops.all {
+            guard let target = target(loop) else { continue }
+            if !loop.post(Delivery(target: target, message: message)) { isTaken = false }
+        }
+        return isTaken
+    }
+}
