@@ -1,0 +1,137 @@
+package import NIOCore
+
+extension Membership {
+    /// A link of this server.
+    struct OwnLink: Sendable {
+        var link: BusLink
+        var name: String
+        var canPublish: Bool
+        var canReceive: Bool
+        /// When the last probe that came back was sent.
+        var provedAt: NIODeadline?
+        var probedAt: NIODeadline?
+        /// When each probe that may still come back was sent.
+        var probes: [UInt64: NIODeadline] = [:]
+        var isProved = false
+    }
+
+    var publishable: [OwnLink] {
+        self.ownLinks.values.filter(\.canPublish).sorted { $0.link.number < $1.link.number }
+    }
+
+    /// The links over which this server hears what it publishes.
+    var provedLinks: [OwnLink] {
+        self.ownLinks.values.filter(\.isProved).sorted { $0.link.number < $1.link.number }
+    }
+
+    /// Whether a message that this server published on the link came back not long ago.
+    package func isProved(_ link: BusLink) -> Bool { self.ownLinks[link]?.isProved ?? false }
+
+    /// Whether a live server hears what is published on the link; nil when that is not known.
+    package func hears(_ incarnation: String, _ link: BusLink) -> Bool? {
+        self.peers[incarnation].flatMap { $0.state == .joined ? self.hears($0, link) : nil }
+    }
+
+    func hears(_ peer: Peer, _ link: BusLink) -> Bool? {
+        // It speaks over all its links: one that missed some heartbeats may lead elsewhere meanwhile.
+        guard let known = peer.links[link], peer.said.number - min(known.number, peer.said.number) <= 3 else {
+            return nil
+        }
+        return peer.said.links.contains { $0.number == known.via }
+    }
+
+    /// The links that are proved and that every live server hears. Without other servers: all that are proved.
+    ///
+    /// A server that has not named any link yet is starting, and does not count.
+    package var linksReachingAll: [BusLink] {
+        let servers = self.live.filter { $0.said.role == .server && !$0.said.links.isEmpty }
+        return self.provedLinks.filter(\.canPublish).map(\.link).filter { link in
+            servers.allSatisfy { self.hears($0, link) == true }
+        }
+    }
+
+    /// Tells what has become of a link.
+    package mutating func linkChanged(_ status: BusLinkStatus, now: NIODeadline) -> [MembershipAction] {
+        var actions: [MembershipAction] = []
+        guard !self.hasEnded else { return actions }
+        var link =
+            self.ownLinks[status.link]
+            ?? OwnLink(link: status.link, name: status.name, canPublish: false, canReceive: false)
+        let wasUsable = link.canPublish && link.canReceive
+        link.name = status.name
+        link.canPublish = status.canPublish
+        link.canReceive = status.canReceive
+        let isUsable = link.canPublish && link.canReceive
+        if !isUsable {
+            link.provedAt = nil
+            link.probes = [:]
+        }
+        self.ownLinks[status.link] = link
+        self.update(status.link, now, &actions)
+        if isUsable, !wasUsable {
+            self.probe(status.link, now, &actions)
+            actions += self.heartbeat(now)
+        }
+        return actions
+    }
+
+    /// Forgets a link that was removed.
+    package mutating func linkRemoved(_ link: BusLink, now: NIODeadline) -> [MembershipAction] {
+        let status = BusLinkStatus(link: link, name: "", canPublish: false, canReceive: false)
+        let actions = self.linkChanged(status, now: now)
+        self.ownLinks[link] = nil
+        for incarnation in self.peers.keys { self.peers[incarnation]?.links[link] = nil }
+        return actions
+    }
+
+    mutating func checkLinks(_ now: NIODeadline) -> [MembershipAction] {
+        var actions: [MembershipAction] = []
+        for link in self.publishable where link.canReceive {
+            let wait = self.configuration.answerWithin
+            if link.probedAt.map({ now - $0 >= wait }) ?? true { self.probe(link.link, now, &actions) }
+        }
+        for link in self.ownLinks.keys.sorted(by: { $0.number < $1.number }) { self.update(link, now, &actions) }
+        return actions
+    }
+
+    private mutating func probe(_ link: BusLink, _ now: NIODeadline, _ actions: inout [MembershipAction]) {
+        self.probeNumber += 1
+        var probe = self.announcement(.probe, over: link, now)
+        probe.links = []
+        probe.number = self.probeNumber
+        let wait = self.configuration.answerWithin
+        guard var own = self.ownLinks[link] else { return }
+        own.probedAt = now
+        own.probes = own.probes.filter { now - $0.value <= wait }
+        own.probes[self.probeNumber] = now
+        self.ownLinks[link] = own
+        let inbox = MembershipAction.Destination.inbox(name: self.name, incarnation: self.incarnation)
+        actions.append(.send(probe, to: inbox, over: link))
+    }
+
+    mutating func probeReturned(
+        _ probe: Announcement,
+        over link: BusLink,
+        _ now: NIODeadline,
+        _ actions: inout [MembershipAction]
+    ) {
+        // Over another link than it was sent on: two links lead to the same server. That proves neither.
+        guard probe.via == link.number, var own = self.ownLinks[link],
+            let sent = own.probes.removeValue(forKey: probe.number), now - sent <= self.configuration.answerWithin
+        else { return }
+        own.provedAt = max(own.provedAt ?? sent, sent)
+        self.ownLinks[link] = own
+        self.update(link, now, &actions)
+    }
+
+    /// Finds out anew whether the link is proved, and tells when that has changed.
+    private mutating func update(_ link: BusLink, _ now: NIODeadline, _ actions: inout [MembershipAction]) {
+        guard let own = self.ownLinks[link] else { return }
+        let isRecent = own.provedAt.map { now - $0 <= self.configuration.proofLasts } ?? false
+        let isProved = own.canPublish && own.canReceive && isRecent
+        guard isProved != own.isProved else { return }
+        self.ownLinks[link]?.isProved = isProved
+        actions.append(.linkProved(link, isProved))
+        self.isHeartbeatDue = true
+    }
+}

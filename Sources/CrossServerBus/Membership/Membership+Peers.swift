@@ -1,0 +1,212 @@
+import NIOCore
+
+extension Membership {
+    /// One life of another server.
+    struct Peer: Sendable {
+        enum State: Sendable, Equatable {
+            /// Heard of, and asked to prove that it lives.
+            case candidate
+            /// Lives, but the name belongs to another life that may live too.
+            case waiting
+            case joined
+            /// Dead, or has left.
+            case gone
+        }
+
+        var state = State.candidate
+        /// What it said last.
+        var said: Announcement
+        var lastHeard: NIODeadline
+        /// When what ``said`` says of the uptime arrived.
+        var saidAt: NIODeadline
+        var ask: Ask?
+        /// Which of its links each of this server's links is.
+        var links: [BusLink: (via: Int, number: UInt64)] = [:]
+        /// Since when a newer life of the same name wants to take its place.
+        var challengedAt: NIODeadline?
+    }
+
+    /// A nonce that was sent to an inbox.
+    struct Ask: Sendable {
+        var nonce: String
+        var firstAt: NIODeadline
+        var sentAt: NIODeadline
+        var turn = 0
+    }
+
+    /// Another server with this server's name.
+    struct Rival: Sendable {
+        var said: Announcement
+        var ask: Ask
+        /// The incarnation that keeps the name.
+        var winner: String?
+    }
+
+    struct Mention: Sendable {
+        var first: NIODeadline
+        var last: NIODeadline
+    }
+
+    static var askEvery: TimeAmount { .milliseconds(250) }
+    static var maximumRivals: Int { 16 }
+    /// What others can make this server send.
+    static var asksPerTick: Int { 256 }
+
+    var live: [Peer] { self.current.values.compactMap { self.peers[$0] }.filter { $0.state == .joined } }
+
+    func peer(named name: String) -> Peer? {
+        self.current[name].flatMap { self.peers[$0] }.flatMap { $0.state == .joined ? $0 : nil }
+    }
+
+    func member(_ peer: Peer, _ now: NIODeadline) -> Member {
+        Member(
+            name: peer.said.name,
+            incarnation: peer.said.incarnation,
+            role: peer.said.role,
+            address: peer.said.address,
+            uptime: .milliseconds(peer.said.uptime) + (now - peer.saidAt),
+            connections: peer.said.connections,
+            rooms: peer.said.rooms,
+            isDraining: peer.said.isDraining,
+            links: peer.said.links.map(\.name),
+            isReachable: self.publishable.contains { self.hears(peer, $0.link) == true }
+        )
+    }
+
+    // MARK: Asking
+
+    mutating func makeNonce() -> String { String(self.random.next() as UInt64, radix: 36) }
+
+    /// Asks over the link on which the peer was heard, later over all in turn.
+    mutating func ask(
+        _ incarnation: String,
+        over link: BusLink?,
+        _ now: NIODeadline,
+        _ actions: inout [MembershipAction]
+    ) {
+        guard var peer = self.peers[incarnation] else { return }
+        let links = self.publishable
+        guard !links.isEmpty, self.asks < Self.asksPerTick else { return }
+        self.asks += 1
+        var ask = peer.ask ?? Ask(nonce: self.makeNonce(), firstAt: now, sentAt: now)
+        // An answer counts within a second of its question: a new question needs a new nonce.
+        if now - ask.sentAt >= Self.askEvery { ask.nonce = self.makeNonce() }
+        ask.sentAt = now
+        let heard = link.flatMap { link in links.first { $0.link == link } }
+        let over = heard ?? links[ask.turn % links.count]
+        ask.turn += 1
+        peer.ask = ask
+        self.peers[incarnation] = peer
+        self.send(.ask, nonce: ask.nonce, to: peer.said, over: over.link, now, &actions)
+    }
+
+    func send(
+        _ kind: Announcement.Kind,
+        nonce: String,
+        winner: String? = nil,
+        to other: Announcement,
+        over link: BusLink,
+        _ now: NIODeadline,
+        _ actions: inout [MembershipAction]
+    ) {
+        var announcement = self.announcement(kind, over: link, now)
+        announcement.nonce = nonce
+        announcement.winner = winner
+        let inbox = MembershipAction.Destination.inbox(name: other.name, incarnation: other.incarnation)
+        actions.append(.send(announcement, to: inbox, over: link))
+    }
+
+    mutating func askAgain(_ now: NIODeadline, _ actions: inout [MembershipAction]) {
+        self.asks = 0
+        for (incarnation, peer) in self.peers {
+            guard let ask = peer.ask else { continue }
+            if now - ask.sentAt >= Self.askEvery { self.ask(incarnation, over: nil, now, &actions) }
+        }
+        for (incarnation, rival) in self.rivals where now - rival.ask.sentAt >= Self.askEvery {
+            self.askRival(incarnation, rival, over: nil, now, &actions)
+        }
+    }
+
+    // MARK: Joining and leaving
+
+    /// The peer has proved that it lives.
+    mutating func proved(_ incarnation: String, _ now: NIODeadline, _ actions: inout [MembershipAction]) {
+        guard var peer = self.peers[incarnation] else { return }
+        peer.ask = nil
+        peer.challengedAt = nil
+        peer.lastHeard = now
+        guard peer.state == .candidate || peer.state == .gone else {
+            self.peers[incarnation] = peer
+            return
+        }
+        let holder = self.current[peer.said.name]
+        if let holder, holder != incarnation, self.peers[holder]?.state == .joined {
+            // The holder may live, too: it gets a second to say so.
+            peer.state = .waiting
+            self.peers[incarnation] = peer
+            if self.peers[holder]?.challengedAt == nil {
+                self.peers[holder]?.challengedAt = now
+                self.peers[holder]?.ask = nil
+                self.ask(holder, over: nil, now, &actions)
+            }
+            return
+        }
+        self.peers[incarnation] = peer
+        self.join(incarnation, now, &actions)
+    }
+
+    private mutating func join(_ incarnation: String, _ now: NIODeadline, _ actions: inout [MembershipAction]) {
+        guard var peer = self.peers[incarnation] else { return }
+        peer.state = .joined
+        peer.lastHeard = now
+        self.peers[incarnation] = peer
+        self.current[peer.said.name] = incarnation
+        self.mentions[.init(name: peer.said.name, incarnation: incarnation)] = nil
+        actions.append(.joined(self.member(peer, now)))
+    }
+
+    mutating func remove(
+        _ incarnation: String,
+        _ reason: MembershipAction.LeaveReason,
+        _ now: NIODeadline,
+        _ actions: inout [MembershipAction]
+    ) {
+        guard var peer = self.peers[incarnation] else { return }
+        let wasJoined = peer.state == .joined
+        let member = self.member(peer, now)
+        peer.state = .gone
+        peer.ask = nil
+        peer.challengedAt = nil
+        peer.links = [:]
+        self.peers[incarnation] = peer
+        guard wasJoined, self.current[peer.said.name] == incarnation else { return }
+        self.current[peer.said.name] = nil
+        actions.append(.left(member, reason))
+        if let next = self.peers.first(where: { $0.value.state == .waiting && $0.value.said.name == peer.said.name }) {
+            self.join(next.key, now, &actions)
+        }
+    }
+
+    private func patience(_ peer: Peer) -> TimeAmount {
+        max(self.configuration.deadAfter, .milliseconds(peer.said.interval * 7 / 2))
+    }
+
+    mutating func expirePeers(_ now: NIODeadline, _ actions: inout [MembershipAction]) {
+        for (incarnation, peer) in self.peers {
+            let silence = now - peer.lastHeard
+            switch peer.state {
+            case .candidate, .waiting:
+                if silence > self.patience(peer) { self.peers[incarnation] = nil }
+            case .joined:
+                if let since = peer.challengedAt, now - since > self.configuration.answerWithin {
+                    self.remove(incarnation, .replaced, now, &actions)
+                } else if silence > self.patience(peer) {
+                    self.remove(incarnation, .died, now, &actions)
+                }
+            case .gone:
+                // For so long its late messages are told from those of a new life.
+                if silence > .seconds(60) { self.peers[incarnation] = nil }
+            }
+        }
+    }
+}
