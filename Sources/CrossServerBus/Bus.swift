@@ -42,6 +42,16 @@ public protocol Bus: Sendable {
     ///   a link refuses; `CancellationError`.
     func subscribed(to channels: [String], within timeout: Duration) async throws
 
+    /// Asks how many subscribers the channels have on a link.
+    ///
+    /// - Parameter completion: called exactly once, on any thread, with a number for each channel; nil when the link
+    ///   cannot say, as a Redis Cluster, whose members each know of their own subscribers only.
+    func countSubscribers(
+        of channels: [String],
+        over link: BusLink,
+        completion: @escaping @Sendable ([Int]?) -> Void
+    )
+
     /// Waits until what was published has an outcome.
     ///
     /// - Throws: ``BusError`` with `outcomeUnknown` when that takes longer; `CancellationError`.

@@ -65,6 +65,7 @@ struct Emit: AsyncParsableCommand {
                 throw ValidationError("the payload cannot be sent: \(error)")
             }
         }
+        configuration.cluster.isObserver = true
         let adapter = WebSocketCrossServerAdapter(
             serverName: name,
             bus: bus,

@@ -121,6 +121,16 @@ public final class RedisBus: Bus {
         }
     }
 
+    public func countSubscribers(
+        of channels: [String],
+        over link: BusLink,
+        completion: @escaping @Sendable ([Int]?) -> Void
+    ) {
+        let link = self.core.table.withLock { table in table.entries.first { $0.link.busLink == link }?.link }
+        guard let link else { return completion(nil) }
+        link.count(channels, completion)
+    }
+
     public func drained(within timeout: Duration) async throws {
         let clock = ContinuousClock()
         let end = clock.now + timeout

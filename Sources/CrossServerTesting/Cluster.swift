@@ -20,7 +20,7 @@ import ServiceLifecycle
 ///   - listening: where they accept clients; `.host("127.0.0.1", port: 0)` for a free port each. Nowhere by default.
 ///   - buses: one for each server; by default all are connected by an ``InProcessBus``.
 ///   - prepare: registers listeners; runs before a server runs.
-///   - body: the test. It begins when all servers hear each other. The servers are stopped when it returns or throws.
+///   - body: the test. It begins when all servers know each other. The servers are stopped when it returns or throws.
 /// - Throws: what a server or the test throws.
 public func withCluster<Result: Sendable>(
     _ names: [String],
@@ -51,8 +51,11 @@ public func withCluster<Result: Sendable>(
         tasks.addTask { try await group.run() }
         let outcome: Swift.Result<Result, any Error>
         do {
-            try await eventually { servers.allSatisfy { $0.isBusUsable && (listening == nil || $0.listeningAddress != nil) } }
+            try await eventually {
+                servers.allSatisfy { $0.isBusUsable && (listening == nil || $0.listeningAddress != nil) }
+            }
             for server in servers { try await server.waitForBus(within: .seconds(30)) }
+            try await eventually { servers.allSatisfy { $0.servers.count >= servers.count } }
             outcome = .success(try await body(servers))
         } catch {
             outcome = .failure(error)

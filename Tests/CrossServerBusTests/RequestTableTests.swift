@@ -116,6 +116,59 @@ import Testing
         #expect(action.end == RequestEnd(missing: [MissingReply(server: "a", reason: .notSent("down"))]))
     }
 
+    @Test func everyoneIsThoseThatAreKnownAndOthersThatHeardIt() throws {
+        var table = Table()
+        let number = table.open(
+            "sink",
+            targets: nil,
+            awaited: ["a", "b"],
+            expected: nil,
+            local: "self",
+            deadline: Self.deadline
+        )
+        #expect(table.published(number, receivers: 3) == nil)
+        #expect(try table.reply(number, from: "self").get().reply?.remaining == 3)
+        #expect(try table.reply(number, from: "original").get().reply?.remaining == 2)
+        #expect(try table.reply(number, from: "a").get().end == nil)
+        let missing = MissingReply(server: "b", reason: .timeout)
+        #expect(table.expire(now: Self.deadline).first?.end == RequestEnd(missing: [missing]))
+    }
+
+    @Test func waitingEndsWithTheDeathOfTheLastOne() throws {
+        var table = Table()
+        let number = table.open(
+            "sink",
+            targets: nil,
+            awaited: ["a", "b"],
+            expected: nil,
+            local: nil,
+            deadline: Self.deadline
+        )
+        #expect(table.published(number, receivers: 1) == nil)
+        #expect(table.gone("b", reason: .died).isEmpty)
+        #expect(table.gone("x", reason: .died).isEmpty)
+        let missing = MissingReply(server: "b", reason: .died)
+        #expect(try table.reply(number, from: "a").get().end == RequestEnd(missing: [missing]))
+        let (named, second) = Self.table(targets: ["a", "b"])
+        table = named
+        _ = try table.reply(second, from: "a").get()
+        #expect(table.gone("b", reason: .stopped).first?.end?.missing.map(\.reason) == [.stopped])
+    }
+
+    @Test func whoWasThoughtDeadMayAnswer() throws {
+        var (table, number) = Self.table(targets: ["a", "b"])
+        #expect(table.gone(number, "a", reason: .died) == nil)
+        #expect(try table.reply(number, from: "a").get().end == nil)
+        #expect(try table.reply(number, from: "b").get().end == RequestEnd(missing: []))
+    }
+
+    @Test func whoDeclinesIsNotMissing() throws {
+        var (table, number) = Self.table()
+        #expect(table.declined(number, by: "tool") == nil)
+        #expect(table.published(number, receivers: 2) == nil)
+        #expect(try table.reply(number, from: "a").get().end == RequestEnd(missing: []))
+    }
+
     @Test func nobodyIsToldOfACancelledRequest() {
         var (table, number) = Self.table(targets: ["a"])
         #expect(table.cancel(number) == "sink")

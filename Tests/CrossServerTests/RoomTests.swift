@@ -185,7 +185,9 @@ import Testing
         configuration.limits.maximumRoomsPerClient = 3
         try await self.withClients(["1"], configuration: configuration) { server, _ in
             for room in 0..<3 { try await server.adapter.joinRoom("\(room)", in: "chat", "1") }
-            let error = await #expect(throws: CrossServerError.self) { try await server.adapter.joinRoom("3", in: "chat", "1") }
+            let error = await #expect(throws: CrossServerError.self) {
+                try await server.adapter.joinRoom("3", in: "chat", "1")
+            }
             #expect(error?.code == .tooManyRooms)
         }
     }

@@ -48,7 +48,9 @@ extension WebSocketCrossServerAdapter {
             excluding: excluding,
             removing: removingRoom
         )
-        if !localOnly { try self.cluster.send(message, to: .room(namespace: namespace, id: room, excluding: excluding)) }
+        if !localOnly {
+            try self.cluster.send(message, to: .room(namespace: namespace, id: room, excluding: excluding))
+        }
         if !isTaken { throw CrossServerError.overloaded }
     }
 

@@ -30,7 +30,6 @@ public final class WebSocketCrossServerAdapter: Sendable {
     let eventLoopGroup: any EventLoopGroup
     let heartbeat: ByteBuffer?
     let logThrottles = LogThrottles()
-    let connections: ConnectionTable
     let clients: LocalClients
     let cluster: ClusterNode
     let lifecycle = Mutex(Lifecycle())
@@ -57,7 +56,6 @@ public final class WebSocketCrossServerAdapter: Sendable {
         self.configuration = configuration
         self.eventLoopGroup = eventLoopGroup
         self.heartbeat = configuration.heartbeat.map { ByteBuffer(string: $0) }
-        self.connections = ConnectionTable(limits: configuration.limits)
         var logger = logger
         if !serverName.isEmpty { logger[metadataKey: "server"] = "\(serverName)" }
         self.logger = logger
@@ -104,6 +102,7 @@ extension WebSocketCrossServerAdapter {
         return true
     }
 
+    var connections: ConnectionTable { self.clients.connections }
     var loops: LoopTable { self.clients.loops }
 
     var hasMessageListeners: Bool { self.listeners { !$0.system.message.isEmpty } }

@@ -6,14 +6,21 @@ import Synchronization
 /// A message is encoded once, whoever it goes to, and each event loop is told once.
 final class LocalClients: Sendable {
     let loops: LoopTable
+    let connections: ConnectionTable
     private let reach: WebSocketCrossServerAdapter.BroadcastReach
     private let registry = Mutex(Registry<ClientSocket>())
     private let channels: RoomChannels
 
     init(configuration: WebSocketCrossServerAdapter.Configuration, channels: RoomChannels) {
         self.loops = LoopTable(configuration: configuration)
+        self.connections = ConnectionTable(limits: configuration.limits)
         self.reach = configuration.broadcastReach
         self.channels = channels
+    }
+
+    /// What is told to other servers.
+    var load: (connections: Int, rooms: Int) {
+        (self.connections.count, self.read { $0.namespaces.values.reduce(0) { $0 + $1.count } })
     }
 
     func read<Result>(_ body: (borrowing Registry<ClientSocket>) throws -> Result) rethrows -> Result {

@@ -11,6 +11,9 @@ extension WebSocketCrossServerAdapter.Configuration {
         public var encoding = BusEncoding.messagePack
         /// Channels of the application that are subscribed from the start.
         public var customChannels: [String] = []
+        /// Takes part without being one of the servers: is not counted, handles no events and answers no requests. For tools
+        /// that only send and ask. False.
+        public var isObserver = false
         /// Namespaces of rooms whose channels are subscribed from the start and for ever.
         public var presetRoomNamespaces: [String] = []
         /// Whether the channel of a namespace is unsubscribed when the last client has left its rooms. True.

@@ -36,6 +36,11 @@ extension ClusterNode {
     }
 
     func handle(_ event: CrossServerEvent, _ reply: ServerReply?) {
+        if self.configuration.cluster.isObserver {
+            guard reply?.understandsFailures == true else { return }
+            reply?.fail(RequestFailure(code: Self.observerCode, message: "no server"))
+            return
+        }
         let list = self.listeners.withLock { $0.events[event.event] ?? ListenerList() }
         guard !list.isEmpty else {
             if self.configuration.answersUnknownEvents, reply?.understandsFailures == true {

@@ -36,6 +36,8 @@ extension ClusterNode {
     }
 
     private static let tick = TimeAmount.milliseconds(10)
+    /// The failure with which an observer answers what all are asked.
+    static let observerCode = "OBSERVER"
 
     /// Sends an event that nobody answers.
     ///
@@ -98,9 +100,11 @@ extension ClusterNode {
                 requests.isTicking = true
                 self.eventLoop.scheduleTask(in: Self.tick) { self.expire() }
             }
+            let awaited = targets == nil && route.others != nil ? self.roster.withLock { $0.names } : []
             return requests.table.open(
                 sink,
                 targets: targets,
+                awaited: awaited,
                 expected: request.expected,
                 local: route.isLocal ? self.name : nil,
                 deadline: .now() + TimeAmount(request.timeout)
@@ -144,6 +148,13 @@ extension ClusterNode {
         publication.receivers.map { max($0 - (self.bus?.hears(publication.link) == true ? 1 : 0), 0) }
     }
 
+    /// A server has gone that requests may wait for.
+    func endRequests(to server: String, _ reason: MissingReply.Reason) {
+        self.requests.withLock { requests in
+            for action in requests.table.gone(server, reason: reason) { Self.perform(action) }
+        }
+    }
+
     func cancel(_ number: UInt64) {
         self.requests.withLock { requests in
             requests.table.cancel(number)?.end()
@@ -152,6 +163,9 @@ extension ClusterNode {
 
     /// A server has answered a request of this one.
     func answered(_ number: UInt64, by server: String, _ payload: Payload, error: Payload?) {
+        if let error, error["code"]?.string == Self.observerCode {
+            return self.perform { $0.declined(number, by: server) }
+        }
         let result = self.requests.withLock { requests in
             let result = requests.table.reply(number, from: server)
             if case .success(let action) = result { Self.perform(action, payload: payload, error: error) }

@@ -26,7 +26,10 @@ final class ClusterNode: Sendable {
     let throttles = ClusterThrottles()
     let requests = Mutex(PendingRequests())
     let listeners = Mutex(ClusterListeners())
-    let presence: NodePresence
+    let membership: NIOLoopBoundBox<Membership>
+    let roster = Mutex(Roster())
+    let serverChanges = Reports<ServerChange>(maximumWaiting: 1_000)
+    let refusals = AsyncStream<String>.makeStream(bufferingPolicy: .bufferingOldest(1))
     private let hasClients = Atomic(false)
 
     struct PendingRequests: Sendable {
@@ -57,7 +60,12 @@ final class ClusterNode: Sendable {
         self.eventLoop = eventLoop
         self.logger = logger
         self.tasks = HandlerTasks(maximum: cluster.maximumRunningHandlers)
-        self.presence = NodePresence(name: name, incarnation: self.incarnation)
+        var membership = Membership.Configuration()
+        membership.role = cluster.isObserver ? .observer : .server
+        self.membership = .makeBoxSendingValue(
+            Membership(name: name, incarnation: self.incarnation, configuration: membership, now: .now()),
+            eventLoop: eventLoop
+        )
         bus?.subscribe(to: self.systemChannels + cluster.customChannels)
     }
 
@@ -76,16 +84,18 @@ final class ClusterNode: Sendable {
     }
 
     /// Whether there may be servers of the original, which do not hear what is only ours.
-    var mayHaveOriginalServers: Bool { true }
+    var mayHaveOriginalServers: Bool { self.roster.withLock { $0.mayHaveOriginalServers } }
 
     /// Keeps the bus connected until the task is cancelled.
     ///
     /// - Throws: ``CrossServerError`` with `nameTaken`, or what the bus throws.
     func run() async throws {
         guard let bus = self.bus else { return }
+        let membership = self.startMembership()
+        defer { for task in membership { task.cancel() } }
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await bus.run(self) }
-            group.addTask { try await self.presence.refused() }
+            group.addTask { try await self.refused() }
             // Whichever ends first ends the other: the bus when the task is cancelled, or the refusal with an error.
             defer { group.cancelAll() }
             try await group.next()
@@ -107,7 +117,11 @@ final class ClusterNode: Sendable {
             for action in requests.table.endAll(.stopping) { Self.perform(action) }
         }
         self.listeners.withLock { $0 = ClusterListeners() }
+        self.serverChanges.finish()
         do {
+            try await self.eventLoop.submit {
+                self.changeMembership { membership, now in membership.leave(now: now) }
+            }.get()
             try await self.bus?.drained(within: .seconds(1))
         } catch {
             self.logger.notice("not all messages were sent", metadata: ["reason": "\(error)"])
@@ -117,28 +131,45 @@ final class ClusterNode: Sendable {
 
 extension ClusterNode: BusReceiver {
     func linkChanged(_ status: BusLinkStatus) {
-        // Over each link anew: a server with the same name may be heard over this one only.
-        if status.canReceive, status.canPublish { self.announce(over: status.link) }
+        self.eventLoop.execute {
+            self.changeMembership { membership, now in membership.linkChanged(status, now: now) }
+        }
     }
 
     func received(_ message: ByteBuffer, on channel: String, over link: BusLink) {
         guard self.channels.isReserved(channel) else { return self.receivedCustom(message, on: channel) }
         do throws(BusMessageError) {
-            if channel == self.channels.cluster {
-                guard case .event(let event) = try BusMessage(decoding: message) else {
-                    return self.refused("no event", on: channel)
-                }
-                return self.receivedPresence(event, over: link)
-            }
-            // This server has handled its own events when it sent them.
-            switch try BusMessage(decoding: message, for: self.name) {
+            if channel == self.channels.cluster { return try self.receivedSystem(message, over: link) }
+            // This server has handled its own events when it sent them. But to its inbox it sends what it wants to hear, and
+            // another server with its name asks there which of the two may keep it.
+            let isInbox = channel == self.inbox
+            switch isInbox ? try BusMessage(decoding: message) : try BusMessage(decoding: message, for: self.name) {
             case nil: break
+            case .event(let event) where isInbox && event.targets.isEmpty: self.receivedSystem(event, over: link)
             case .event(let event): self.received(event, over: link)
             case .reply(let reply): self.received(reply)
             case .clients(let message): self.received(message, on: channel)
             }
         } catch {
             self.refused("\(error)", on: channel)
+        }
+    }
+
+    private func receivedSystem(_ message: ByteBuffer, over link: BusLink) throws(BusMessageError) {
+        // Also this server's own, and those of a server with the same name.
+        guard case .event(let event) = try BusMessage(decoding: message) else {
+            return self.refused("no event", on: self.channels.cluster)
+        }
+        self.receivedSystem(event, over: link)
+    }
+
+    /// What one of our servers says to another, apart from the application's events.
+    private func receivedSystem(_ event: CrossServerEvent, over link: BusLink) {
+        guard let announcement = Announcement(event) else {
+            return self.refused("no announcement", on: self.channels.cluster)
+        }
+        self.eventLoop.execute {
+            self.changeMembership { membership, now in membership.received(announcement, over: link, now: now) }
         }
     }
 

@@ -54,6 +54,13 @@ public final class InProcessBus: Bus {
             self.buses.withLock { $0[ObjectIdentifier(bus)] = nil }
         }
 
+        fileprivate func countSubscribers(of channels: [String]) -> [Int] {
+            let buses = self.buses.withLock { Array($0.values) }
+            return channels.map { channel in
+                buses.count { bus in bus.state.withLock { $0.channels.contains(channel) } }
+            }
+        }
+
         fileprivate func publish(_ message: ByteBuffer, to channel: String) -> (receivers: Int, refused: Int) {
             // Under the lock, so that all receivers see the messages of all senders in one order.
             self.buses.withLock { buses in
@@ -120,6 +127,14 @@ public final class InProcessBus: Bus {
 
     public func subscribed(to channels: [String], within timeout: Duration) async throws {
         guard self.isRunning else { throw BusError(.notConnected, "the bus does not run") }
+    }
+
+    public func countSubscribers(
+        of channels: [String],
+        over link: BusLink,
+        completion: @escaping @Sendable ([Int]?) -> Void
+    ) {
+        completion(self.hub.countSubscribers(of: channels))
     }
 
     /// Returns at once: a message is handed over when it is published.

@@ -12,6 +12,10 @@ public struct MissingReply: Sendable, Hashable {
         case failed(code: String, message: String)
         /// The server's answer is not as expected; the text says why.
         case invalidReply(String)
+        /// The server has stopped since it was asked.
+        case stopped
+        /// The server has not been heard for so long that it counts as dead.
+        case died
         /// This server stops.
         case stopping
     }
@@ -34,6 +38,8 @@ extension MissingReply.Reason: CustomStringConvertible {
         case .outcomeUnknown(let reason): "perhaps not sent: \(reason)"
         case .failed(let code, let message): "failed: \(code): \(message)"
         case .invalidReply(let reason): "the reply is not as expected: \(reason)"
+        case .stopped: "the server has stopped"
+        case .died: "the server has died"
         case .stopping: "this server stops"
         }
     }

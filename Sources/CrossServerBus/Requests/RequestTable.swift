@@ -40,12 +40,27 @@ package struct RequestTable<Sink> {
     struct Entry {
         @usableFromInline
         var sink: Sink
-        /// In the order in which they were named; nil when every server was asked.
+        /// The servers that are expected to answer, in the order in which they were named.
         @usableFromInline
-        var targets: [String]?
+        var names: [String]
+        /// Whether every server was asked, and so may answer.
+        @usableFromInline
+        var isForAll: Bool
         @usableFromInline
         var answered: Set<String> = []
-        /// Nil while it is not known how many were reached.
+        /// Those of the names that cannot answer any more, and why.
+        @usableFromInline
+        var gone: [MissingReply] = []
+        /// How many of the names have neither answered nor gone.
+        @usableFromInline
+        var openNames: Int
+        /// How many are expected whose names nobody knows; nil while that is not known either.
+        @usableFromInline
+        var others: Int?
+        /// How many of those have answered.
+        @usableFromInline
+        var otherAnswers = 0
+        /// How many answers are enough, whoever gives them.
         @usableFromInline
         var expected: Int?
         /// This server, when it handles the request itself.
@@ -55,11 +70,52 @@ package struct RequestTable<Sink> {
         var failure: MissingReply.Reason?
 
         @inlinable
-        init(sink: Sink, targets: [String]?, expected: Int?, local: String?) {
+        init(sink: Sink, names: [String], isForAll: Bool, expected: Int?, local: String?) {
             self.sink = sink
-            self.targets = targets
+            self.names = names
+            self.isForAll = isForAll
+            self.openNames = names.count
+            self.others = isForAll ? nil : 0
             self.expected = expected
             self.local = local
+        }
+
+        /// How many answers are still expected; nil while nobody knows.
+        @inlinable
+        var remaining: Int? {
+            if let expected = self.expected { return max(expected - self.answered.count, 0) }
+            return self.others.map { self.openNames + max($0 - self.otherAnswers, 0) }
+        }
+
+        @inlinable
+        var isComplete: Bool {
+            self.remaining == 0 || (!self.isForAll && self.openNames == 0)
+        }
+
+        @inlinable
+        func isOpen(_ name: String) -> Bool {
+            !self.answered.contains(name) && !self.gone.contains { $0.server == name }
+        }
+
+        /// Who has not answered, given why those did not who still could have.
+        @inlinable
+        func missing(_ reason: MissingReply.Reason) -> [MissingReply] {
+            var missing = self.gone
+            if self.openNames > 0 {
+                missing += self.names.filter { self.isOpen($0) }.map { MissingReply(server: $0, reason: reason) }
+            }
+            var unnamed = max((self.others ?? 0) - self.otherAnswers, 0)
+            if let expected = self.expected {
+                let count = max(expected - self.answered.count, 0)
+                missing = Array(missing.prefix(count))
+                unnamed = count - missing.count
+            }
+            missing += Array(repeating: MissingReply(server: nil, reason: reason), count: unnamed)
+            // Somebody may have been reached of whom nothing is known.
+            if missing.isEmpty, self.others == nil || self.failure != nil {
+                missing = [MissingReply(server: nil, reason: reason)]
+            }
+            return missing
         }
     }
 
@@ -105,38 +161,42 @@ package struct RequestTable<Sink> {
     ///
     /// - Parameters:
     ///   - targets: nil when every server is asked.
-    ///   - expected: how many answers end the request; nil for as many as there are targets, or as
-    ///     ``published(_:receivers:)`` says.
+    ///   - awaited: the servers that are known, when every server is asked.
+    ///   - expected: how many answers end the request; nil for those of all targets, or of all that are awaited and the
+    ///     others of whom ``published(_:receivers:)`` tells.
     ///   - local: this server's name when it handles the request too.
     @inlinable
     package mutating func open(
         _ sink: Sink,
         targets: [String]?,
+        awaited: [String] = [],
         expected: Int?,
         local: String?,
         deadline: NIODeadline
     ) -> Number {
         self.lastNumber += 1
-        var names: [String]?
-        if let targets {
+        var names = targets ?? (local.map { awaited + [$0] } ?? awaited)
+        if names.count > 1, targets != nil {
             var seen: Set<String> = []
-            names = targets.count > 1 ? targets.filter { seen.insert($0).inserted } : targets
+            names = names.filter { seen.insert($0).inserted }
         }
         self.entries[self.lastNumber] = Entry(
             sink: sink,
-            targets: names,
-            expected: expected ?? names?.count,
+            names: names,
+            isForAll: targets == nil,
+            expected: expected,
             local: local
         )
         self.insert(Deadline(time: deadline, number: self.lastNumber))
         return self.lastNumber
     }
 
-    /// The request went out to so many other servers; nil when that is not known.
+    /// A request to every server went out to so many others; nil when that is not known.
     @inlinable
     package mutating func published(_ number: Number, receivers: Int?) -> Action? {
-        guard let entry = self.entries[number], entry.expected == nil, let receivers else { return nil }
-        self.entries[number]?.expected = receivers + (entry.local == nil ? 0 : 1)
+        guard let entry = self.entries[number], entry.others == nil, let receivers else { return nil }
+        let known = entry.names.count - (entry.local == nil ? 0 : 1)
+        self.entries[number]?.others = max(receivers - known, 0)
         return self.endIfComplete(number, reply: nil)
     }
 
@@ -145,7 +205,7 @@ package struct RequestTable<Sink> {
     package mutating func notPublished(_ number: Number, reason: MissingReply.Reason) -> Action? {
         guard let entry = self.entries[number] else { return nil }
         self.entries[number]?.failure = reason
-        if entry.targets == nil, entry.expected == nil { self.entries[number]?.expected = entry.local == nil ? 0 : 1 }
+        if entry.others == nil { self.entries[number]?.others = 0 }
         let isLocalOpen = entry.local.map { !entry.answered.contains($0) } ?? false
         return isLocalOpen ? nil : self.end(number, reply: nil, reason: reason)
     }
@@ -154,15 +214,20 @@ package struct RequestTable<Sink> {
     @inlinable
     package mutating func reply(_ number: Number, from server: String) -> Result<Action, Ignored> {
         guard let entry = self.entries[number] else { return .failure(.notWaiting) }
-        if let targets = entry.targets, !targets.contains(server) { return .failure(.notAsked) }
+        let isNamed = entry.names.contains(server)
+        guard isNamed || entry.isForAll else { return .failure(.notAsked) }
         guard !entry.answered.contains(server) else { return .failure(.repeated) }
         guard entry.answered.count < Self.maximumAnswers else { return .failure(.notAsked) }
-        let remaining = entry.expected.map { max($0 - entry.answered.count - 1, 0) }
-        let reply = (server: server, remaining: remaining)
-        if remaining == 0, entry.failure == nil, let action = self.end(number, reply: reply, reason: nil) {
-            return .success(action)
-        }
         self.entries[number]?.answered.insert(server)
+        if !isNamed {
+            self.entries[number]?.otherAnswers += 1
+        } else if let index = entry.gone.firstIndex(where: { $0.server == server }) {
+            // It was thought to be dead.
+            self.entries[number]?.gone.remove(at: index)
+        } else {
+            self.entries[number]?.openNames -= 1
+        }
+        let reply = (server: server, remaining: self.entries[number]?.remaining)
         if server == entry.local, let failure = entry.failure,
             let action = self.end(number, reply: reply, reason: failure)
         {
@@ -170,6 +235,35 @@ package struct RequestTable<Sink> {
         }
         if let action = self.endIfComplete(number, reply: reply) { return .success(action) }
         return .success(Action(sink: entry.sink, reply: reply, end: nil))
+    }
+
+    /// Who was asked with all others is no server, and will not answer.
+    @inlinable
+    package mutating func declined(_ number: Number, by name: String) -> Action? {
+        guard let entry = self.entries[number], entry.isForAll, entry.isOpen(name) else { return nil }
+        if let index = entry.names.firstIndex(of: name) {
+            self.entries[number]?.names.remove(at: index)
+            self.entries[number]?.openNames -= 1
+        } else if entry.otherAnswers < Self.maximumAnswers {
+            self.entries[number]?.otherAnswers += 1
+        }
+        return self.endIfComplete(number, reply: nil)
+    }
+
+    /// One of the servers that were asked cannot answer any more.
+    @inlinable
+    package mutating func gone(_ number: Number, _ server: String, reason: MissingReply.Reason) -> Action? {
+        guard let entry = self.entries[number], entry.isOpen(server), entry.names.contains(server) else { return nil }
+        self.entries[number]?.gone.append(MissingReply(server: server, reason: reason))
+        self.entries[number]?.openNames -= 1
+        return self.endIfComplete(number, reply: nil)
+    }
+
+    /// A server cannot answer any request any more.
+    @inlinable
+    package mutating func gone(_ server: String, reason: MissingReply.Reason) -> [Action] {
+        let numbers = self.entries.filter { $0.value.names.contains(server) }.keys.sorted()
+        return numbers.compactMap { self.gone($0, server, reason: reason) }
     }
 
     /// Forgets a request; nothing is told to anyone any more.
@@ -202,32 +296,20 @@ package struct RequestTable<Sink> {
 
     @inlinable
     mutating func endIfComplete(_ number: Number, reply: (server: String, remaining: Int?)?) -> Action? {
-        guard let entry = self.entries[number], let expected = entry.expected else { return nil }
-        return entry.answered.count >= expected ? self.end(number, reply: reply, reason: nil) : nil
+        guard let entry = self.entries[number], entry.isComplete, entry.failure == nil else { return nil }
+        self.entries.removeValue(forKey: number)
+        return Action(sink: entry.sink, reply: reply, end: RequestEnd(missing: entry.gone))
     }
 
-    /// - Parameter reason: why nobody answers any more; nil when all who were expected did.
+    /// - Parameter reason: why nobody answers any more.
     @inlinable
     mutating func end(
         _ number: Number,
         reply: (server: String, remaining: Int?)?,
-        reason: MissingReply.Reason?
+        reason: MissingReply.Reason
     ) -> Action? {
         guard let entry = self.entries.removeValue(forKey: number) else { return nil }
-        var missing: [MissingReply] = []
-        if let reason {
-            if let targets = entry.targets {
-                missing = targets.filter { !entry.answered.contains($0) }.map { .init(server: $0, reason: reason) }
-            } else {
-                let count = max((entry.expected ?? 0) - entry.answered.count, 0)
-                missing = Array(repeating: MissingReply(server: nil, reason: reason), count: count)
-            }
-            // Somebody may have been reached of whom nothing is known.
-            if missing.isEmpty, entry.expected == nil || entry.failure != nil {
-                missing = [MissingReply(server: nil, reason: reason)]
-            }
-        }
-        return Action(sink: entry.sink, reply: reply, end: RequestEnd(missing: missing))
+        return Action(sink: entry.sink, reply: reply, end: RequestEnd(missing: entry.missing(reason)))
     }
 
     @inlinable

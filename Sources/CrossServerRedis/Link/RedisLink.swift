@@ -86,6 +86,14 @@ final class RedisLink: Sendable {
         return outcome
     }
 
+    /// Any thread.
+    func count(_ channels: [String], _ completion: @escaping CountCompletion) {
+        self.eventLoop.execute {
+            guard let publisher = self.publisher.value else { return completion(nil) }
+            publisher.count(channels, completion)
+        }
+    }
+
     /// Any thread, as all that follows: calls are carried out in their order.
     func subscribe(to channels: [String]) {
         self.eventLoop.execute { self.subscriber.value?.subscribe(to: channels) }

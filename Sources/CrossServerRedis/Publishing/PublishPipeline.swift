@@ -7,13 +7,16 @@ typealias PublishCompletion = @Sendable (Result<Publication, BusError>) -> Void
 
 /// A command whose reply is owed.
 struct PublishSlot: Sendable {
-    var completion: PublishCompletion?
-    /// What it counts in the bound on bytes in flight. 0: a probe.
-    var bytes: Int
+    enum Kind { case publish, probe, counts }
 
-    static let probe = PublishSlot(completion: nil, bytes: 0)
-    var isProbe: Bool { self.bytes == 0 }
+    var completion: PublishCompletion?
+    /// What it counts in the bound on bytes in flight.
+    var bytes: Int
+    var kind = Kind.publish
 }
+
+/// Gets how many subscribers channels have; nil when the server does not say.
+typealias CountCompletion = @Sendable ([Int]?) -> Void
 
 /// The commands that were written to a connection and not answered yet, in their order, and since when.
 struct PublishPipeline {
@@ -22,6 +25,8 @@ struct PublishPipeline {
         case publication(receivers: Int)
         case refused(String)
         case probe
+        /// Nil when the server does not say.
+        case counts([Int]?)
     }
 
     private var slots: Deque<PublishSlot> = []
@@ -30,21 +35,21 @@ struct PublishPipeline {
     private struct Batch {
         var count: Int
         var sent: NIODeadline
-        var isProbe: Bool
+        var isPublish: Bool
     }
 
     /// When the oldest publish was written.
-    var oldest: NIODeadline? { self.batches.first { !$0.isProbe }?.sent }
+    var oldest: NIODeadline? { self.batches.first { $0.isPublish }?.sent }
 
     mutating func sent(_ slots: [PublishSlot], at now: NIODeadline) {
         guard !slots.isEmpty else { return }
         self.slots.append(contentsOf: slots)
-        self.batches.append(Batch(count: slots.count, sent: now, isProbe: false))
+        self.batches.append(Batch(count: slots.count, sent: now, isPublish: true))
     }
 
-    mutating func probeSent(at now: NIODeadline) {
-        self.slots.append(.probe)
-        self.batches.append(Batch(count: 1, sent: now, isProbe: true))
+    mutating func probeSent(_ kind: PublishSlot.Kind = .probe, at now: NIODeadline) {
+        self.slots.append(PublishSlot(completion: nil, bytes: 0, kind: kind))
+        self.batches.append(Batch(count: 1, sent: now, isPublish: false))
     }
 
     /// Matches a reply with the oldest command.
@@ -55,7 +60,9 @@ struct PublishPipeline {
             throw RedisFailure(.protocolViolation, "the server replied to no command")
         }
         let answer: Answer
-        if slot.isProbe {
+        if slot.kind == .counts {
+            answer = .counts(Self.counts(reply))
+        } else if slot.kind == .probe {
             // A server that does not allow PING lives, one that is not ready is of no use.
             if let failure = reply.errorMessage.flatMap(RedisFailure.init(notReady:)) { throw failure }
             answer = .probe
@@ -70,6 +77,17 @@ struct PublishPipeline {
         self.batches[0].count -= 1
         if self.batches[0].count == 0 { self.batches.removeFirst() }
         return (slot, answer)
+    }
+
+    /// Channels and numbers by turns.
+    private static func counts(_ reply: RESPValue) -> [Int]? {
+        guard case .array(let elements) = reply, elements.count.isMultiple(of: 2) else { return nil }
+        var counts: [Int] = []
+        for index in stride(from: 1, to: elements.count, by: 2) {
+            guard case .integer(let count) = elements[index] else { return nil }
+            counts.append(Int(clamping: count))
+        }
+        return counts
     }
 
     mutating func removeAll() -> Deque<PublishSlot> {

@@ -11,6 +11,7 @@ final class PublisherHandler: ChannelInboundHandler {
     private let link: RedisLink
     private var input: RESPInput
     private var pipeline = PublishPipeline()
+    private var counts: Deque<CountCompletion> = []
     private var context: ChannelHandlerContext?
     private var prober: Prober
     private var deadlineTimer: Scheduled<Void>?
@@ -72,6 +73,8 @@ final class PublisherHandler: ChannelInboundHandler {
                     refused += 1
                     self.link.publishRefused(message)
                     slot.completion?(.failure(BusError(.refused, "\(self.link.name) refused: \(message)")))
+                case .counts(let counts):
+                    self.counts.popFirst()?(self.countsAllReceivers ? counts : nil)
                 case .probe:
                     self.prober.answered()
                     if let latency = self.prober.probe.latency { self.link.measured(latency) }
@@ -92,6 +95,17 @@ final class PublisherHandler: ChannelInboundHandler {
         self.pipeline.probeSent(at: .now())
         var bytes = context.channel.allocator.buffer(capacity: 16)
         bytes.writeCommand("PING", [])
+        context.writeAndFlush(self.wrapOutboundOut(bytes), promise: nil)
+    }
+
+    /// Asks how many subscribers the channels have. When very many questions wait this one is not asked.
+    func count(_ channels: [String], _ completion: @escaping CountCompletion) {
+        guard let context = self.context, self.failure == nil, self.counts.count < 100 else { return completion(nil) }
+        self.flush()
+        self.pipeline.probeSent(.counts, at: .now())
+        self.counts.append(completion)
+        var bytes = context.channel.allocator.buffer(capacity: 128)
+        bytes.writeCommand("PUBSUB", ["NUMSUB"] + channels)
         context.writeAndFlush(self.wrapOutboundOut(bytes), promise: nil)
     }
 
@@ -140,7 +154,9 @@ final class PublisherHandler: ChannelInboundHandler {
         let unsent = self.link.outbox.close()
         let unanswered = self.pipeline.removeAll()
         self.link.outbox.release(unanswered.reduce(0) { $0 + $1.bytes })
-        let lost = unanswered.filter { !$0.isProbe }
+        for completion in self.counts { completion(nil) }
+        self.counts = []
+        let lost = unanswered.filter { $0.kind == .publish }
         self.link.counters.failed.add(unsent.count + lost.count)
         let unknown = BusError(.outcomeUnknown, "\(self.link.name): \(failure.message)")
         for slot in lost { slot.completion?(.failure(unknown)) }

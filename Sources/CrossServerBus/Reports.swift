@@ -1,7 +1,7 @@
 import Synchronization
 
 /// Hands reports to closures and to asynchronous sequences.
-final class Reports<Report: Sendable>: Sendable {
+package final class Reports<Report: Sendable>: Sendable {
     private struct State: Sendable {
         var handlers: [@Sendable (Report) -> Void] = []
         var streams: [Int: AsyncStream<Report>.Continuation] = [:]
@@ -13,15 +13,15 @@ final class Reports<Report: Sendable>: Sendable {
     /// Of one sequence. When nobody takes them, the oldest are dropped.
     private let maximumWaiting: Int
 
-    init(maximumWaiting: Int) {
+    package init(maximumWaiting: Int) {
         self.maximumWaiting = maximumWaiting
     }
 
-    func add(_ handler: @escaping @Sendable (Report) -> Void) {
+    package func add(_ handler: @escaping @Sendable (Report) -> Void) {
         self.state.withLock { $0.handlers.append(handler) }
     }
 
-    func stream() -> AsyncStream<Report> {
+    package func stream() -> AsyncStream<Report> {
         let (stream, continuation) = AsyncStream.makeStream(
             of: Report.self,
             bufferingPolicy: .bufferingNewest(self.maximumWaiting)
@@ -43,13 +43,13 @@ final class Reports<Report: Sendable>: Sendable {
         return stream
     }
 
-    func emit(_ report: Report) {
+    package func emit(_ report: Report) {
         let (handlers, streams) = self.state.withLock { ($0.handlers, Array($0.streams.values)) }
         for handler in handlers { handler(report) }
         for stream in streams { stream.yield(report) }
     }
 
-    func finish() {
+    package func finish() {
         let streams = self.state.withLock { state in
             state.isFinished = true
             state.handlers = []

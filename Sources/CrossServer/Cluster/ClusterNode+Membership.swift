@@ -1,0 +1,157 @@
+import CrossServerBus
+import CrossServerWire
+import Logging
+import NIOCore
+import Synchronization
+
+/// The servers of the cluster as this one knows them: read from any thread.
+struct Roster: Sendable {
+    /// The other live servers by name.
+    var members: [String: Member] = [:]
+    /// Their names, sorted.
+    var names: [String] = []
+    /// This server.
+    var own: Member?
+    /// Servers of the original on each link; nil when the link cannot say.
+    var originals: [BusLink: Int?] = [:]
+
+    var originalServerCount: Int { self.originals.values.reduce(0) { max($0, $1 ?? 0) } }
+    var mayHaveOriginalServers: Bool { self.originals.isEmpty || self.originals.values.contains { $0 != 0 } }
+}
+
+// All of this happens on the node's event loop, on which the membership lives: it is told little, and seldom.
+extension ClusterNode {
+    private static let tick = TimeAmount.milliseconds(100)
+
+    /// Keeps up the membership until the returned tasks are cancelled.
+    func startMembership() -> [RepeatedTask] {
+        let membership = self.eventLoop.scheduleRepeatedTask(initialDelay: Self.tick, delay: Self.tick) {
+            [weak self] _ in
+            guard let self else { return }
+            let load = self.clients.load
+            self.changeMembership { membership, now in
+                membership.update(connections: load.connections, rooms: load.rooms)
+                return membership.tick(now: now)
+            }
+        }
+        let originals = self.eventLoop.scheduleRepeatedTask(initialDelay: Self.tick, delay: .seconds(1)) {
+            [weak self] _ in
+            self?.countOriginalServers()
+        }
+        return [membership, originals]
+    }
+
+    /// On the event loop.
+    func changeMembership(_ body: (inout Membership, NIODeadline) -> [MembershipAction]) {
+        let now = NIODeadline.now()
+        let actions = body(&self.membership.value, now)
+        for action in actions { self.perform(action, now) }
+        let own = self.membership.value.own(now: now)
+        self.roster.withLock { $0.own = own }
+    }
+
+    private func perform(_ action: MembershipAction, _ now: NIODeadline) {
+        switch action {
+        case .send(let announcement, let destination, let link):
+            let channel =
+                switch destination {
+                case .everyone: self.channels.cluster
+                case .inbox(let name, let incarnation): self.channels.inbox(of: name, incarnation: incarnation)
+                }
+            self.say(announcement.event, to: channel, over: link)
+        case .joined(let member):
+            self.updateRoster(now)
+            if member.role == .server { self.report(.joined(ClusterServer(member))) }
+        case .left(let member, let reason):
+            self.updateRoster(now)
+            let missing: MissingReply.Reason = if case .stopped = reason { .stopped } else { .died }
+            self.endRequests(to: member.name, missing)
+            if member.role == .server { self.report(.left(ClusterServer(member), .init(reason))) }
+        case .changed:
+            self.updateRoster(now)
+        case .linkProved:
+            break
+        case .nameTaken(let member):
+            let place = member.address.isEmpty ? "" : " at \(member.address)"
+            self.refusals.continuation.yield("another server of the cluster has the name \(self.name)\(place)")
+        }
+    }
+
+    private func report(_ change: ServerChange) {
+        switch change {
+        case .joined(let server):
+            self.logger.info("server joined", metadata: ["joined": "\(server.name)"])
+        case .left(let server, let reason):
+            self.logger.info("server left", metadata: ["left": "\(server.name)", "reason": "\(reason)"])
+        }
+        self.serverChanges.emit(change)
+    }
+
+    private func updateRoster(_ now: NIODeadline) {
+        let members = self.membership.value.members(now: now)
+        self.roster.withLock { roster in
+            roster.members = Dictionary(members.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
+            roster.names = members.map(\.name)
+        }
+    }
+
+    /// Both channels are subscribed by all servers, but the cluster's by ours alone.
+    private func countOriginalServers() {
+        guard let bus = self.bus else { return }
+        let links = bus.links.filter(\.canPublish).map(\.link)
+        self.roster.withLock { roster in
+            roster.originals = roster.originals.filter { links.contains($0.key) }
+        }
+        for link in links {
+            bus.countSubscribers(of: [self.channels.bridge, self.channels.cluster], over: link) { [weak self] counts in
+                let originals = counts.flatMap { $0.count == 2 ? max($0[0] - $0[1], 0) : nil }
+                self?.roster.withLock { $0.originals[link] = .some(originals) }
+            }
+        }
+    }
+
+    private func say(_ event: CrossServerEvent, to channel: String, over link: BusLink) {
+        guard let bus = self.bus else { return }
+        do {
+            var buffer = ByteBuffer()
+            try BusMessage.event(event).write(into: &buffer, as: self.configuration.cluster.encoding)
+            try bus.publish(buffer, to: channel, over: link, completion: nil)
+        } catch {
+            self.logger.debug("not announced", metadata: ["error": "\(error)"])
+        }
+    }
+
+    /// Waits for the refusal of this server's name, until the task is cancelled.
+    ///
+    /// - Throws: ``CrossServerError`` with `nameTaken`.
+    func refused() async throws {
+        for await problem in self.refusals.stream { throw CrossServerError(.nameTaken, problem) }
+    }
+}
+
+extension ClusterServer {
+    init(_ member: Member, isThisServer: Bool = false) {
+        self.init(
+            name: member.name,
+            incarnation: member.incarnation,
+            uptime: .nanoseconds(member.uptime.nanoseconds),
+            connections: member.connections,
+            rooms: member.rooms,
+            links: member.links,
+            isStopping: member.isDraining,
+            isReachable: member.isReachable,
+            isThisServer: isThisServer
+        )
+    }
+}
+
+extension ServerChange.LeaveReason {
+    init(_ reason: MembershipAction.LeaveReason) {
+        self =
+            switch reason {
+            case .stopped: .stopped
+            case .died: .died
+            case .replaced: .replaced
+            }
+    }
+}
