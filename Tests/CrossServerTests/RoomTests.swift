@@ -89,7 +89,7 @@ import Testing
             #expect(adapter.socketClientCount == 2)
             #expect(adapter.leaveRoom("b", in: "chat", "1"))
             #expect(!adapter.leaveRoom("b", in: "chat", "1"))
-            adapter.removeRoom("a1", in: "chat")
+            try adapter.removeRoom("a1", in: "chat")
             #expect(adapter.joinedRooms(of: "1") == ["chat": ["a2"]])
             #expect(adapter.joinedRooms(of: "2") == ["chat:vip": ["x"]])
         }

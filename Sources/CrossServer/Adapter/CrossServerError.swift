@@ -25,6 +25,8 @@ public struct CrossServerError: Error, Sendable, CustomStringConvertible {
         public static let busUnavailable = Code(description: "BUS_UNAVAILABLE")
         /// The message is longer than the bus allows.
         public static let messageTooLarge = Code(description: "MESSAGE_TOO_LARGE")
+        /// A client with the id is connected to some server already, and ids are unique.
+        public static let idTaken = Code(description: "ID_TAKEN")
         /// Another server of the cluster has this one's name.
         public static let nameTaken = Code(description: "NAME_TAKEN")
         /// An option of the configuration has a value that makes no sense.

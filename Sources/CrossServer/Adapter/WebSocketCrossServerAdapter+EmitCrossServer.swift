@@ -42,18 +42,16 @@ extension WebSocketCrossServerAdapter {
         to target: CrossServerTarget = .all,
         exceptSelf: Bool = false
     ) async throws -> Int? {
-        let cluster = self.cluster
-        let publication: Publication? = try await withCheckedThrowingContinuation { continuation in
+        try await withCheckedThrowingContinuation { continuation in
             do {
-                let isPublished = try cluster.emit(event, payload, to: target, exceptSelf: exceptSelf) { result in
-                    continuation.resume(with: result.map { $0 })
+                let isPublished = try self.cluster.emit(event, payload, to: target, exceptSelf: exceptSelf) { result in
+                    continuation.resume(with: result.mapError { $0 })
                 }
-                if !isPublished { continuation.resume(returning: nil) }
+                if !isPublished { continuation.resume(returning: 0) }
             } catch {
                 continuation.resume(throwing: error)
             }
         }
-        return publication.map { cluster.otherReceivers(of: $0) } ?? 0
     }
 }
 
@@ -87,16 +85,7 @@ extension WebSocketCrossServerAdapter {
             expected: expecting,
             timeout: timeout
         )
-        try Task.checkCancellation()
-        let collector = ReplyCollector()
-        let number = try self.cluster.request(request, .collect(collector))
-        let result = await withTaskCancellationHandler {
-            await collector.result()
-        } onCancel: {
-            self.cluster.cancel(number)
-        }
-        try Task.checkCancellation()
-        return result
+        return try await self.cluster.collect(request)
     }
 
     /// Asks other servers, and this one, and waits for their replies.
@@ -119,15 +108,7 @@ extension WebSocketCrossServerAdapter {
             exceptSelf: exceptSelf,
             timeout: timeout
         )
-        var typed = CrossServerReplies<E.Reply>(missing: replies.missing)
-        for (server, payload) in replies.replies {
-            do {
-                typed.replies[server] = try payload.decode(E.Reply.self)
-            } catch {
-                typed.missing.append(MissingReply(server: server, reason: .invalidReply("\(error)")))
-            }
-        }
-        return typed
+        return replies.decoded(E.Reply.self)
     }
 
     /// Asks other servers, and this one, and gives their replies one by one.

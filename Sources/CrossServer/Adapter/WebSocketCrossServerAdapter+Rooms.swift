@@ -70,9 +70,13 @@ extension WebSocketCrossServerAdapter {
         self.clients.change { $0.leave(id, RoomName(namespace: namespace, room: room)) }
     }
 
-    /// Takes everyone out of a room, which ends it.
-    public func removeRoom(_ room: String, in namespace: String) {
+    /// Takes everyone out of a room, which ends it, on every server of ours.
+    ///
+    /// - Parameter localOnly: only on this server.
+    /// - Throws: ``CrossServerError`` with `busUnavailable` or `overloaded`: the room is removed on this server only.
+    public func removeRoom(_ room: String, in namespace: String, localOnly: Bool = false) throws {
         self.clients.change { $0.removeRoom(RoomName(namespace: namespace, room: room)) }
+        if !localOnly { try self.cluster.tell(ClusterQuestion.RemoveRoom(namespace: namespace, room: room)) }
     }
 }
 

@@ -10,11 +10,45 @@ extension WebSocketCrossServerAdapter {
     /// by itself after the connection's `close` listeners have run, but never by the close of one that no longer holds
     /// the id.
     ///
+    /// With ``Configuration/Cluster-swift.struct/uniqueIds`` the connections that hold the id on other servers are closed
+    /// with 4012.
+    ///
     /// - Parameter id: 1 to ``Limits/maximumNameLength`` bytes of UTF-8; unique in the cluster.
-    /// - Returns: the connection that held the id until now, to be closed or not.
-    /// - Throws: ``CrossServerError`` with `invalidName` or `socketClosed`.
+    /// - Returns: the connection of this server that held the id until now, to be closed or not.
+    /// - Throws: ``CrossServerError`` with `invalidName` or `socketClosed`; `busUnavailable` or `overloaded` when the id is
+    ///   bound but the other servers do not know; `invalidConfiguration` when ids that are taken are to be refused, for
+    ///   which ``claimUserSocket(_:_:timeout:)`` has to ask.
     @discardableResult
     public func setUserSocket(_ id: String, _ socket: ClientSocket) throws -> ClientSocket? {
+        switch self.configuration.cluster.uniqueIds {
+        case .perServer: return try self.bind(id, to: socket)
+        case .replacing:
+            let previous = try self.bind(id, to: socket)
+            try self.cluster.claim(id, for: socket)
+            return previous
+        case .refusing:
+            throw CrossServerError(.invalidConfiguration, "with uniqueIds = .refusing call claimUserSocket")
+        }
+    }
+
+    /// Binds an id to a connection, as ``setUserSocket(_:_:)``. When ids that are taken are refused, asks all servers first.
+    ///
+    /// A server that does not answer in time is taken to have no client with the id.
+    ///
+    /// - Throws: ``CrossServerError`` with `idTaken`, or as ``setUserSocket(_:_:)``; `CancellationError`.
+    @discardableResult
+    public func claimUserSocket(
+        _ id: String,
+        _ socket: ClientSocket,
+        timeout: Duration = .seconds(2)
+    ) async throws -> ClientSocket? {
+        guard self.configuration.cluster.uniqueIds == .refusing else { return try self.setUserSocket(id, socket) }
+        try self.checkName(id, "id")
+        try await self.cluster.reserve(id, timeout: timeout) { _ = try self.bind(id, to: socket) }
+        return nil
+    }
+
+    private func bind(_ id: String, to socket: ClientSocket) throws -> ClientSocket? {
         try self.checkName(id, "id")
         return try self.clients.change { registry in
             guard socket.isOpen else { throw CrossServerError(.socketClosed, "the connection has ended already") }

@@ -20,6 +20,8 @@ public final class ClientSocket: Sendable {
 
     private struct State {
         var id: String?
+        var boundAt = NIODeadline.uptimeNanoseconds(0)
+        var claim: UInt64?
         var values: [ObjectIdentifier: any Sendable] = [:]
     }
 
@@ -39,7 +41,22 @@ public final class ClientSocket: Sendable {
     /// ``WebSocketCrossServerAdapter/setUserSocket(_:_:)``, and again when another connection has taken the id over.
     public internal(set) var id: String? {
         get { self.state.withLock { $0.id } }
-        set { self.state.withLock { $0.id = newValue } }
+        set {
+            self.state.withLock { state in
+                state.id = newValue
+                state.boundAt = .now()
+                state.claim = nil
+            }
+        }
+    }
+
+    /// When the id was bound, or released.
+    var boundAt: NIODeadline { self.state.withLock { $0.boundAt } }
+
+    /// With which number this server has claimed the id, if ids are unique.
+    var claim: UInt64? {
+        get { self.state.withLock { $0.claim } }
+        set { self.state.withLock { $0.claim = newValue } }
     }
 
     /// The client's address, or that of the proxy in front of it.

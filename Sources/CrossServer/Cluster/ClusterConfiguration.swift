@@ -14,6 +14,8 @@ extension WebSocketCrossServerAdapter.Configuration {
         /// Takes part without being one of the servers: is not counted, handles no events and answers no requests. For tools
         /// that only send and ask. False.
         public var isObserver = false
+        /// What happens when a client logs in with an id that another server has bound. Must be the same on all servers.
+        public var uniqueIds = UniqueIds.perServer
         /// Namespaces of rooms whose channels are subscribed from the start and for ever.
         public var presetRoomNamespaces: [String] = []
         /// Whether the channel of a namespace is unsubscribed when the last client has left its rooms. True.
@@ -32,5 +34,15 @@ extension WebSocketCrossServerAdapter.Configuration {
         public var maximumRunningHandlers = 10_000
 
         public init() {}
+    }
+
+    /// How often there may be one id.
+    public enum UniqueIds: Sendable, Hashable {
+        /// Once on each server, as in the original: messages for the id reach all of them.
+        case perServer
+        /// Once in the cluster: a new login replaces the old one, which is closed with 4012.
+        case replacing
+        /// Once in the cluster: a new login is refused.
+        case refusing
     }
 }

@@ -33,6 +33,16 @@ extension ClusterNode {
         var exceptSelf: Bool
         var expected: Int?
         var timeout: Duration
+        /// Whether it is one of our own questions, and no event of the application.
+        var isSystem = false
+    }
+
+    /// One of the messages in which an event goes out.
+    private struct Posting {
+        var channel: String
+        var targets: [String]
+        /// Who is meant by it; empty for everyone.
+        var servers: [String]
     }
 
     private static let tick = TimeAmount.milliseconds(10)
@@ -41,25 +51,48 @@ extension ClusterNode {
 
     /// Sends an event that nobody answers.
     ///
-    /// - Returns: whether it goes over the bus, whose outcome `completion` gets.
+    /// - Returns: whether it goes over the bus. Then `completion` gets how many other servers heard it.
     @discardableResult
     func emit(
         _ event: String,
         _ payload: Payload,
         to target: CrossServerTarget,
         exceptSelf: Bool,
-        completion: (@Sendable (Result<Publication, BusError>) -> Void)?
+        completion: (@Sendable (Result<Int?, BusError>) -> Void)?
     ) throws -> Bool {
         try self.validate(event)
         let route = Route(target, exceptSelf: exceptSelf, name: self.name)
-        var isPublished = false
-        if let others = route.others, self.bus != nil || !others.isEmpty {
-            let message = CrossServerEvent(event: event, sender: self.name, payload: payload, targets: others)
-            try self.publish(.event(message), to: self.channels.bridge, completion: completion)
-            isPublished = true
+        let postings = self.postings(to: route.others, isSystem: false)
+        let sum = completion.map { PublicationSum(postings.count, $0) }
+        for posting in postings {
+            let message = CrossServerEvent(event: event, sender: self.name, payload: payload, targets: posting.targets)
+            try self.publish(.event(message), to: posting.channel) { [weak self] result in
+                sum?.add(result.map { self?.otherReceivers(of: $0, on: posting.channel) })
+            }
         }
         if route.isLocal { self.handleLocally(event, payload, requestNumber: nil) }
-        return isPublished
+        return !postings.isEmpty
+    }
+
+    /// A server that is known hears what is for it alone on a channel of its own; others hear all.
+    private func postings(to others: [String]?, isSystem: Bool) -> [Posting] {
+        guard let others, self.bus != nil || !others.isEmpty else { return [] }
+        let channel = isSystem ? self.channels.cluster : self.channels.bridge
+        if others.isEmpty { return [Posting(channel: channel, targets: [], servers: [])] }
+        var unknown: [String] = []
+        var postings: [Posting] = []
+        let members = self.roster.withLock { $0.members }
+        var seen: Set<String> = []
+        for name in others where seen.insert(name).inserted {
+            guard let member = members[name] else {
+                unknown.append(name)
+                continue
+            }
+            let inbox = self.channels.inbox(of: name, incarnation: member.incarnation)
+            postings.append(Posting(channel: inbox, targets: isSystem ? [] : [name], servers: [name]))
+        }
+        if !unknown.isEmpty { postings.append(Posting(channel: channel, targets: unknown, servers: unknown)) }
+        return postings
     }
 
     /// Sends a request, whose replies go to the sink.
@@ -68,22 +101,47 @@ extension ClusterNode {
     func request(_ request: Request, _ sink: ReplySink) throws -> UInt64 {
         try self.validate(request.event)
         let route = Route(request.target, exceptSelf: request.exceptSelf, name: self.name)
+        let postings = self.postings(to: route.others, isSystem: request.isSystem)
         let number = try self.open(request, route, sink)
-        if let others = route.others, self.bus != nil || !others.isEmpty {
+        if postings.isEmpty { self.perform { $0.published(number, receivers: 0) } }
+        var failure: (any Error)?
+        var isSent = route.isLocal || postings.isEmpty
+        for posting in postings {
             do {
-                try self.publish(request, to: others, number: number)
+                try self.publish(request, posting, number: number)
+                isSent = true
             } catch {
-                guard route.isLocal else {
-                    self.cancel(number)
-                    throw error
-                }
-                self.perform { $0.notPublished(number, reason: .notSent("\(error)")) }
+                failure = error
+                self.notPublished(number, posting, .notSent("\(error)"))
             }
-        } else {
-            self.perform { $0.published(number, receivers: 0) }
         }
-        if route.isLocal { self.handleLocally(request.event, request.payload, requestNumber: number) }
+        if let failure, !isSent {
+            self.cancel(number)
+            throw failure
+        }
+        if route.isLocal {
+            self.handleLocally(
+                request.event,
+                request.payload,
+                requestNumber: number,
+                isSystem: request.isSystem
+            )
+        }
         return number
+    }
+
+    /// Sends a request and waits for its replies.
+    func collect(_ request: Request) async throws -> CrossServerReplies<Payload> {
+        try Task.checkCancellation()
+        let collector = ReplyCollector()
+        let number = try self.request(request, .collect(collector))
+        let result = await withTaskCancellationHandler {
+            await collector.result()
+        } onCancel: {
+            self.cancel(number)
+        }
+        try Task.checkCancellation()
+        return result
     }
 
     private func open(_ request: Request, _ route: Route, _ sink: ReplySink) throws -> UInt64 {
@@ -112,40 +170,42 @@ extension ClusterNode {
         }
     }
 
-    private func publish(_ request: Request, to others: [String], number: UInt64) throws {
+    private func publish(_ request: Request, _ posting: Posting, number: UInt64) throws {
         let message = CrossServerEvent(
             event: request.event,
             sender: self.name,
             payload: request.payload,
-            targets: others,
+            targets: posting.targets,
             callbackID: RequestID.string(incarnation: self.incarnation, number: number)
         )
-        try self.publish(.event(message), to: self.channels.bridge) { result in
+        try self.publish(.event(message), to: posting.channel) { result in
             switch result {
             case .success(let publication):
-                self.published(number, publication)
+                let others = self.otherReceivers(of: publication, on: posting.channel)
+                if others == 0 {
+                    self.notPublished(number, posting, .notSent("no other server hears it"))
+                } else if posting.servers.isEmpty {
+                    // Observers hear a question too; who is to answer it is known.
+                    self.perform { $0.published(number, receivers: request.isSystem ? 0 : others) }
+                }
             case .failure(let error):
                 let reason: MissingReply.Reason =
                     error.code == .outcomeUnknown ? .outcomeUnknown(error.message) : .notSent("\(error)")
-                self.perform { $0.notPublished(number, reason: reason) }
+                self.notPublished(number, posting, reason)
             }
         }
     }
 
-    private func published(_ number: UInt64, _ publication: Publication) {
-        let others = self.otherReceivers(of: publication)
-        self.perform { table in
-            if others == 0 {
-                table.notPublished(number, reason: .notSent("no other server hears it"))
-            } else {
-                table.published(number, receivers: others)
-            }
-        }
+    private func notPublished(_ number: UInt64, _ posting: Posting, _ reason: MissingReply.Reason) {
+        if posting.servers.isEmpty { self.perform { $0.notPublished(number, reason: reason) } }
+        for server in posting.servers { self.perform { $0.gone(number, server, reason: reason) } }
     }
 
     /// How many other servers heard a message; nil when the link does not know.
-    func otherReceivers(of publication: Publication) -> Int? {
-        publication.receivers.map { max($0 - (self.bus?.hears(publication.link) == true ? 1 : 0), 0) }
+    private func otherReceivers(of publication: Publication, on channel: String) -> Int? {
+        let isHeardHere = channel == self.channels.bridge || channel == self.channels.cluster
+        let own = isHeardHere && self.bus?.hears(publication.link) == true ? 1 : 0
+        return publication.receivers.map { max($0 - own, 0) }
     }
 
     /// A server has gone that requests may wait for.
@@ -268,5 +328,30 @@ extension ClusterNode {
         guard 1...limit ~= event.utf8.count else {
             throw CrossServerError(.invalidName, "an event's name has 1 to \(limit) bytes")
         }
+    }
+}
+
+/// Adds up what has come of several messages.
+private final class PublicationSum: Sendable {
+    private let state: Mutex<(remaining: Int, result: Result<Int?, BusError>)>
+    private let completion: @Sendable (Result<Int?, BusError>) -> Void
+
+    init(_ count: Int, _ completion: @escaping @Sendable (Result<Int?, BusError>) -> Void) {
+        self.state = Mutex((count, .success(0)))
+        self.completion = completion
+    }
+
+    func add(_ result: Result<Int?, BusError>) {
+        let sum: Result<Int?, BusError>? = self.state.withLock { state in
+            state.remaining -= 1
+            switch (state.result, result) {
+            case (.failure, _): break
+            case (_, .failure): state.result = result
+            case (.success(let sum), .success(let count)):
+                state.result = .success(sum.flatMap { sum in count.map { sum + $0 } })
+            }
+            return state.remaining == 0 ? state.result : nil
+        }
+        if let sum { self.completion(sum) }
     }
 }

@@ -28,6 +28,7 @@ final class ClusterNode: Sendable {
     let listeners = Mutex(ClusterListeners())
     let membership: NIOLoopBoundBox<Membership>
     let roster = Mutex(Roster())
+    let uniqueIds = Mutex(UniqueIds())
     let serverChanges = Reports<ServerChange>(maximumWaiting: 1_000)
     let refusals = AsyncStream<String>.makeStream(bufferingPolicy: .bufferingOldest(1))
     private let hasClients = Atomic(false)
@@ -166,7 +167,9 @@ extension ClusterNode: BusReceiver {
     /// What one of our servers says to another, apart from the application's events.
     private func receivedSystem(_ event: CrossServerEvent, over link: BusLink) {
         guard let announcement = Announcement(event) else {
-            return self.refused("no announcement", on: self.channels.cluster)
+            // This server has answered its own questions when it asked them.
+            guard event.sender != self.name else { return }
+            return self.answer(event, self.reply(to: event, over: link))
         }
         self.eventLoop.execute {
             self.changeMembership { membership, now in membership.received(announcement, over: link, now: now) }
@@ -184,11 +187,15 @@ extension ClusterNode: BusReceiver {
     }
 
     private func received(_ event: CrossServerEvent, over link: BusLink) {
+        guard event.sender != self.name, event.targets.isEmpty || event.targets.contains(self.name) else { return }
         ClusterCounters.increment(self.counters.eventsReceived)
-        let reply = event.callbackID.map { id in
+        self.handle(event, self.reply(to: event, over: link))
+    }
+
+    private func reply(to event: CrossServerEvent, over link: BusLink) -> ServerReply? {
+        event.callbackID.map { id in
             ServerReply(node: self, requester: .remote(server: event.sender, callbackID: id, link))
         }
-        self.handle(event, reply)
     }
 
     private func received(_ reply: CrossServerReply) {

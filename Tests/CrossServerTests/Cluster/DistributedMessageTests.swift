@@ -94,7 +94,7 @@ struct DistributedMessageTests {
             #expect(systemChannels.isSuperset(of: ["ws:broadcast", "ws:private_socket", "ws:preset"]))
             let ways: [() throws -> Void] = [
                 { server.leaveRoom("r", in: "chat", "1") },
-                { server.removeRoom("r", in: "chat") },
+                { try server.removeRoom("r", in: "chat") },
                 { try server.broadcastToRoom("r", in: "chat", "end", removingRoom: true) },
                 { server.removeUserSocket("1") },
             ]
