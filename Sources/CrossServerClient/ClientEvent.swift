@@ -76,16 +76,19 @@ struct ClientSystemListeners: Sendable {
     }
 }
 
+/// The payload of a server's event, and the reply if the server asks for one.
+typealias ServerEventArguments = (Payload, WebSocketConnector.Reply?)
+
 /// All listeners of a connector.
 struct ClientListeners: Sendable {
     var system = ClientSystemListeners()
-    private(set) var events: [String: ListenerList<Payload>] = [:]
+    private(set) var events: [String: ListenerList<ServerEventArguments>] = [:]
 
-    func list(of event: String) -> ListenerList<Payload> {
+    func list(of event: String) -> ListenerList<ServerEventArguments> {
         self.events[event] ?? ListenerList()
     }
 
-    mutating func add(_ listener: Listener<Payload>, to event: String) {
+    mutating func add(_ listener: Listener<ServerEventArguments>, to event: String) {
         self.events[event, default: ListenerList()].add(listener)
     }
 

@@ -10,7 +10,7 @@ enum ClientOccurrence: Sendable {
     /// With the number of the last connection that was open.
     case error(any Error, connection: UInt64)
     /// A message; with an event if it holds one.
-    case message(WebSocketMessage, event: String?, payload: Payload)
+    case message(WebSocketMessage, event: ServerEvent?)
     case ping
     case pong(Duration)
     case pongTimeout
@@ -18,7 +18,7 @@ enum ClientOccurrence: Sendable {
     case reconnect(attempt: Int, delay: Duration)
 
     var bytes: Int {
-        if case .message(let message, _, _) = self { message.payload.readableBytes } else { 0 }
+        if case .message(let message, _) = self { message.payload.readableBytes } else { 0 }
     }
 
     /// Whether it may be left out when too much waits for slow listeners.
@@ -32,6 +32,16 @@ enum ClientOccurrence: Sendable {
     var isMessage: Bool {
         if case .message = self { true } else { false }
     }
+}
+
+/// An event that the server has sent.
+struct ServerEvent: Sendable {
+    var name: String
+    var payload: Payload
+    /// Set when the server waits for the reply.
+    var requestId: CallbackID?
+    /// The number of the connection that it came over: the reply must go back over the same.
+    var connection: UInt64
 }
 
 /// What the listener that is running hears of.

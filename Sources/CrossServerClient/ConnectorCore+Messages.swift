@@ -49,6 +49,11 @@ extension ConnectorCore {
         self.pending.remove(id)?.finish(.failure(CancellationError()))
     }
 
+    /// Sends the reply to a request of the server, unless the connection that it came over has ended.
+    func reply(_ message: EncodedMessage, over connection: UInt64) {
+        if connection == self.connection { self.send(message) } else { self.gauge.taken(message.payloadSize) }
+    }
+
     func send(_ message: EncodedMessage) {
         if let error = self.transmit(message) {
             self.logger.debug("message dropped", metadata: ["error": "\(error)"])
@@ -81,41 +86,34 @@ extension ConnectorCore {
 
     func received(_ message: WebSocketMessage) {
         if self.receivedHeartbeat(message) { return }
-        var event: String?
-        var payload = Payload.absent
+        var event: ServerEvent?
         if message.kind == .text {
             do throws(EnvelopeError) {
                 let envelope = try Envelope(scanning: message.payload)
                 if envelope.hasCallbackId {
                     self.receivedReply(envelope)
-                } else {
-                    event = envelope.event
-                    payload = envelope.payload
+                } else if let name = envelope.event {
+                    event = ServerEvent(
+                        name: name,
+                        payload: envelope.payload,
+                        requestId: envelope.requestId,
+                        connection: self.connection
+                    )
                 }
             } catch {
                 // A level that is off by default: the server decides how often this happens.
                 self.logger.debug("message is no event", metadata: ["problem": "\(error)"])
             }
         }
-        if self.raise(.message(message, event: event, payload: payload)) { self.pauseReading() }
+        if self.raise(.message(message, event: event)) { self.pauseReading() }
     }
 
     private func receivedReply(_ envelope: Envelope) {
         guard let id = envelope.callbackId, let waiter = self.pending.remove(id.string) else { return }
-        if let error = envelope.error {
-            waiter.finish(.failure(RequestFailure(reply: error)))
+        if let failure = envelope.failure {
+            waiter.finish(.failure(failure))
         } else {
             waiter.finish(.success(envelope.payload))
         }
-    }
-}
-
-extension RequestFailure {
-    /// From the `error` of a reply, whatever the server put there.
-    init(reply error: Payload) {
-        self.init(
-            code: error["code"]?.string ?? "UNKNOWN",
-            message: error["message"]?.string ?? error.string ?? error.json
-        )
     }
 }

@@ -24,11 +24,28 @@ extension WebSocketConnector {
         case .repeatLimit(let limit): await self.run(\.repeatLimit, limit, name: "repeat-limit")
         case .reconnect(let attempt, let delay):
             await self.run(\.reconnect, (attempt: attempt, delay: delay), name: "reconnect")
-        case .message(let message, let event, let payload):
-            if let event {
-                await self.run(self.listenerTable.withLock { $0.list(of: event) }, payload, name: event)
-            }
+        case .message(let message, let event):
+            if let event { await self.dispatch(event) }
             await self.run(\.message, message, name: "message")
+        }
+    }
+
+    private func dispatch(_ event: ServerEvent) async {
+        let list = self.listenerTable.withLock { $0.list(of: event.name) }
+        guard let id = event.requestId else {
+            await self.run(list, (event.payload, nil), name: event.name)
+            return
+        }
+        let request = ServerRequest(id, connection: event.connection, connector: self)
+        let reply = Reply(request)
+        if list.isEmpty {
+            return reply.fail(RequestFailure(code: "UNKNOWN_EVENT", message: "no listener of this event"))
+        }
+        let failure = await self.run(list, (event.payload, reply), name: event.name, isRequest: true)
+        if let failure {
+            reply.fail(failure)
+        } else if !request.isKeptOpen.load(ordering: .relaxed) {
+            reply(.absent)
         }
     }
 
@@ -40,11 +57,15 @@ extension WebSocketConnector {
         await self.run(self.listenerTable.withLock { $0.system[keyPath: event] }, arguments, name: name)
     }
 
+    /// - Returns: what a server that has asked is told of the first error.
+    @discardableResult
     private func run<Arguments: Sendable>(
         _ list: ListenerList<Arguments>,
         _ arguments: Arguments,
-        name: String
-    ) async {
+        name: String,
+        isRequest: Bool = false
+    ) async -> RequestFailure? {
+        var failure: RequestFailure?
         for listener in list.listeners where listener.claim() {
             if listener.isOnce { self.listenerTable.withLock { $0.removeSpent() } }
             do {
@@ -53,11 +74,16 @@ extension WebSocketConnector {
                 case .asynchronous(let body): try await body(arguments)
                 }
             } catch let error as UndecodablePayload {
+                failure = failure ?? .invalidPayload("the payload of \(name) is not as expected: \(error.reason)")
                 self.logUndecodable(error, event: name)
+            } catch let error as RequestFailure where isRequest {
+                failure = failure ?? error
             } catch {
+                failure = failure ?? .internalError
                 self.logger.error("handler failed", metadata: ["event": "\(name)", "error": "\(error)"])
             }
         }
+        return failure
     }
 
     /// Only the server is to blame, which must not be able to fill the log: the 1st, 2nd, 4th, 8th … are logged.

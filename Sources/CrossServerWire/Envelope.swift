@@ -3,7 +3,8 @@ public import NIOCore
 /// A text message between client and server: `{"event": …, "payload": …, "callbackId": …}`.
 ///
 /// A message with an event is one; with an event and a callback id it is a request; with a callback id and no event it
-/// is the reply to one. Unknown keys are ignored; of a repeated key the last counts.
+/// is the reply to one. Requests of the server to a client, and their replies, have a `requestId` instead, which the
+/// original ignores. Unknown keys are ignored; of a repeated key the last counts.
 public struct Envelope: Sendable, Equatable {
     /// The event's name, if there is an `event` key with a string.
     public var event: String?
@@ -13,6 +14,10 @@ public struct Envelope: Sendable, Equatable {
     public var callbackId: CallbackID?
     /// Whether the message has a `callbackId` key with any value but `null`, honoured or not.
     public var hasCallbackId: Bool
+    /// The id of a request that the server sends to a client, if there is one that is honoured.
+    public var requestId: CallbackID?
+    /// Whether the message has a `requestId` key with any value but `null`, honoured or not.
+    public var hasRequestId: Bool
     /// What a handler threw, in the reply to a request: the `error` key.
     public var error: Payload?
 
@@ -23,6 +28,7 @@ public struct Envelope: Sendable, Equatable {
     public init(scanning text: ByteBuffer) throws(EnvelopeError) {
         self.payload = .absent
         self.hasCallbackId = false
+        self.hasRequestId = false
         var failure: EnvelopeError?
         text.withUnsafeReadableBytes { bytes in
             var scanner = JSONScanner(bytes, maximumDepth: JSONText.maximumDepth)
@@ -51,6 +57,9 @@ public struct Envelope: Sendable, Equatable {
             case .callbackId where isString:
                 self.callbackId = CallbackID(try scanner.scanString(), in: scanner, of: text)
                 self.hasCallbackId = true
+            case .requestId where isString:
+                self.requestId = CallbackID(try scanner.scanString(), in: scanner, of: text)
+                self.hasRequestId = true
             default:
                 let range = try scanner.skipValue(depth: 1)
                 switch key {
@@ -59,6 +68,9 @@ public struct Envelope: Sendable, Equatable {
                 case .callbackId:
                     self.callbackId = nil
                     self.hasCallbackId = scanner.bytes[range.lowerBound] != UInt8(ascii: "n")
+                case .requestId:
+                    self.requestId = nil
+                    self.hasRequestId = scanner.bytes[range.lowerBound] != UInt8(ascii: "n")
                 case .error: self.error = Payload(unchecked: text.slice(range))
                 case nil: break
                 }
@@ -66,44 +78,36 @@ public struct Envelope: Sendable, Equatable {
         }
     }
 
-    private enum Key {
-        case event, payload, callbackId, error
+    private enum Key: String {
+        case event, payload, callbackId, requestId, error
 
         /// Compares bytes first, so that the usual message makes no string.
         init?(_ token: JSONScanner.StringToken, in scanner: JSONScanner) {
             if token.isEscaped {
-                self.init(name: scanner.string(token))
+                self.init(rawValue: scanner.string(token))
                 return
             }
             let bytes = UnsafeRawBufferPointer(rebasing: scanner.bytes[token.content])
-            if Self.equal(bytes, "event") {
-                self = .event
-            } else if Self.equal(bytes, "payload") {
-                self = .payload
-            } else if Self.equal(bytes, "callbackId") {
-                self = .callbackId
-            } else if Self.equal(bytes, "error") {
-                self = .error
-            } else {
-                return nil
-            }
-        }
-
-        private static func equal(_ bytes: UnsafeRawBufferPointer, _ name: StaticString) -> Bool {
-            guard bytes.count == name.utf8CodeUnitCount else { return false }
-            for index in 0..<bytes.count where bytes[index] != name.utf8Start[index] { return false }
-            return true
-        }
-
-        private init?(name: String) {
-            switch name {
-            case "event": self = .event
-            case "error": self = .error
-            case "payload": self = .payload
-            case "callbackId": self = .callbackId
+            switch bytes.count {
+            case 5 where bytes.isEqual(to: "event"): self = .event
+            case 5 where bytes.isEqual(to: "error"): self = .error
+            case 7 where bytes.isEqual(to: "payload"): self = .payload
+            case 9 where bytes.isEqual(to: "requestId"): self = .requestId
+            case 10 where bytes.isEqual(to: "callbackId"): self = .callbackId
             default: return nil
             }
         }
+    }
+}
+
+extension Envelope {
+    /// Why the request failed that this is the reply to; nil when it did not.
+    package var failure: RequestFailure? {
+        guard let error = self.error, error != .null else { return nil }
+        return RequestFailure(
+            code: error["code"]?.string ?? "UNKNOWN",
+            message: error["message"]?.string ?? error.string ?? error.json
+        )
     }
 }
 

@@ -1,8 +1,17 @@
 public import NIOCore
 
 extension ByteBuffer {
-    /// Writes `{"event":…,"payload":…}`: an event, or with a callback id a request.
-    public mutating func writeEnvelope(event: String, payload: Payload, callbackId: CallbackID? = nil) {
+    /// Writes `{"event":…,"payload":…}`: an event, or with an id a request.
+    ///
+    /// - Parameters:
+    ///   - callbackId: of a request of a client to its server.
+    ///   - requestId: of a request of a server to a client.
+    public mutating func writeEnvelope(
+        event: String,
+        payload: Payload,
+        callbackId: CallbackID? = nil,
+        requestId: CallbackID? = nil
+    ) {
         self.writeStaticString("{\"event\":")
         self.writeJSONString(event)
         if !payload.isAbsent {
@@ -12,6 +21,29 @@ extension ByteBuffer {
         if let callbackId {
             self.writeStaticString(",\"callbackId\":")
             self.writeImmutableBuffer(callbackId.literal)
+        }
+        if let requestId {
+            self.writeStaticString(",\"requestId\":")
+            self.writeImmutableBuffer(requestId.literal)
+        }
+        self.writeInteger(UInt8(ascii: "}"))
+    }
+
+    /// Writes `{"payload":…,"requestId":…}`, the reply of a client to a request of its server.
+    ///
+    /// - Parameter error: when the request failed, an object with `code` and `message`.
+    public mutating func writeReply(_ payload: Payload, toRequest requestId: CallbackID, error: Payload? = nil) {
+        self.writeInteger(UInt8(ascii: "{"))
+        if !payload.isAbsent {
+            self.writeStaticString("\"payload\":")
+            self.writeImmutableBuffer(payload.buffer)
+            self.writeInteger(UInt8(ascii: ","))
+        }
+        self.writeStaticString("\"requestId\":")
+        self.writeImmutableBuffer(requestId.literal)
+        if let error {
+            self.writeStaticString(",\"error\":")
+            self.writeImmutableBuffer(error.buffer)
         }
         self.writeInteger(UInt8(ascii: "}"))
     }

@@ -23,4 +23,9 @@ public struct RequestFailure: Error, Hashable, Sendable, Codable, CustomStringCo
     }
 
     public var description: String { "\(self.code): \(self.message)" }
+
+    /// The reply's payload, for those that know no `error` key.
+    package var payload: Payload { ["error": Payload(self.message)] }
+    /// The reply's `error`.
+    package var error: Payload { ["code": Payload(self.code), "message": Payload(self.message)] }
 }

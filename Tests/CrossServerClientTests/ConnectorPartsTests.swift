@@ -86,7 +86,7 @@ import Testing
 
 @Suite struct OccurrenceQueueTests {
     private static func message(_ text: String) -> ClientOccurrence {
-        .message(WebSocketMessage(kind: .text, payload: ByteBuffer(string: text)), event: nil, payload: .absent)
+        .message(WebSocketMessage(kind: .text, payload: ByteBuffer(string: text)), event: nil)
     }
 
     @Test(.timeLimit(.minutes(1)))

@@ -126,6 +126,26 @@ import Testing
         )
     }
 
+    @Test(arguments: [
+        (#""r-1""#, true, true), (#""\#(String(repeating: "a", count: 64))""#, true, true),
+        (#""\#(String(repeating: "a", count: 65))""#, false, true), (#""""#, false, true), ("7", false, true),
+        ("{}", false, true), ("null", false, false),
+    ])
+    func findsTheIdOfARequestOfTheServer(value: String, isHonoured: Bool, isThere: Bool) throws {
+        let envelope = try self.scan("{\"payload\":1,\"requestI\\u0064\":\(value),\"requestIe\":7}")
+        #expect((envelope.requestId != nil) == isHonoured)
+        #expect(envelope.hasRequestId == isThere)
+        #expect(envelope.event == nil && !envelope.hasCallbackId)
+        if let requestId = envelope.requestId {
+            var buffer = ByteBuffer()
+            buffer.writeEnvelope(event: "e", payload: 1, requestId: requestId)
+            #expect(String(buffer: buffer) == "{\"event\":\"e\",\"payload\":1,\"requestId\":\(value)}")
+            buffer.clear()
+            buffer.writeReply(2, toRequest: requestId, error: 3)
+            #expect(String(buffer: buffer) == "{\"payload\":2,\"requestId\":\(value),\"error\":3}")
+        }
+    }
+
     @Test func escapesNamesAsJavaScriptDoes() {
         var buffer = ByteBuffer()
         buffer.writeEnvelope(event: "a\"\\\u{08}\u{0C}\n\r\t\u{01}\u{1F}é/😀", payload: .absent)

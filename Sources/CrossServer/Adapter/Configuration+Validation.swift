@@ -12,6 +12,7 @@ extension WebSocketCrossServerAdapter.Configuration {
             ("limits.maximumNameLength", limits.maximumNameLength),
             ("limits.maximumQueuedMessages", limits.maximumQueuedMessages),
             ("limits.maximumQueuedBytes", limits.maximumQueuedBytes),
+            ("limits.maximumOutstandingRequestsPerClient", limits.maximumOutstandingRequestsPerClient),
             ("limits.maximumQueuedDeliveries", limits.maximumQueuedDeliveries),
             ("limits.outbound.maximumWaitingBytes", limits.outbound.maximumWaitingBytes),
             ("shutdown.clientsPerSecond", self.shutdown.clientsPerSecond),

@@ -12,14 +12,16 @@ public struct CrossServerError: Error, Sendable, CustomStringConvertible {
         public static let socketClosed = Code(description: "SOCKET_CLOSED")
         /// The client is in ``Limits/maximumRoomsPerClient`` rooms already.
         public static let tooManyRooms = Code(description: "TOO_MANY_ROOMS")
-        /// More messages wait for an event loop than ``Limits/maximumQueuedDeliveries``, or for the bus or for replies than
-        /// their bounds allow; nothing was sent.
+        /// The client did not answer in time. Whether it handled the request is not known.
+        public static let timeout = Code(description: "TIMEOUT")
+        /// More messages wait for an event loop than ``Limits/maximumQueuedDeliveries``, or for the bus, for a client or
+        /// for replies than their bounds allow; nothing was sent.
         public static let overloaded = Code(description: "OVERLOADED")
         /// The server runs already, or has run: an adapter runs once.
         public static let alreadyRun = Code(description: "ALREADY_RUN")
         /// The server could not listen at its address.
         public static let cannotListen = Code(description: "CANNOT_LISTEN")
-        /// The server is stopping and takes no new connections.
+        /// The server is stopping: it takes no new connections and asks its clients nothing.
         public static let stopping = Code(description: "STOPPING")
         /// No other server can be reached: there is no bus, or none of its links is usable.
         public static let busUnavailable = Code(description: "BUS_UNAVAILABLE")

@@ -29,6 +29,9 @@ public struct Limits: Sendable {
     public var maximumQueuedMessages = 64
     /// Bytes of messages of one client that wait for its handlers. Beyond: as above. 1 MiB.
     public var maximumQueuedBytes = 1 << 20
+    /// Requests to one client that wait for its reply (``ClientSocket/emit(_:_:timeout:)``). Beyond:
+    /// ``CrossServerError/Code-swift.struct/overloaded``. 1,000.
+    public var maximumOutstandingRequestsPerClient = 1_000
     /// Bytes that wait to be sent to one client, and what happens to a client that reads too slowly.
     /// 1 MiB; close 1008 `slow consumer`.
     public var outbound = OutboundLimit()

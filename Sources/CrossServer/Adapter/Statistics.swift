@@ -20,6 +20,10 @@ extension WebSocketCrossServerAdapter {
         public var messagesDropped: Int
         /// Errors that handlers threw, other than ``RequestFailure`` in answer to a request.
         public var handlerFailures: Int
+        /// Requests to clients that wait for a reply now.
+        public var outstandingRequests: Int
+        /// Replies of clients that came late, twice or to no request of theirs.
+        public var repliesIgnored: Int
         /// What the server has counted of its talk with other servers.
         public var cluster: Cluster
 
@@ -66,6 +70,8 @@ extension WebSocketCrossServerAdapter {
             messagesOverRate: self.loops.sum { $0.messagesOverRate.load(ordering: .relaxed) },
             messagesDropped: self.loops.sum { $0.messagesDropped.load(ordering: .relaxed) },
             handlerFailures: self.loops.sum { $0.handlerFailures.load(ordering: .relaxed) },
+            outstandingRequests: self.loops.sum { $0.outstandingRequests.load(ordering: .relaxed) },
+            repliesIgnored: self.loops.sum { $0.repliesIgnored.load(ordering: .relaxed) },
             cluster: self.cluster.statistics
         )
     }

@@ -15,7 +15,10 @@ extension ClientConnection {
 
     /// Handles a message at once if nothing is before it, which needs no queue.
     func enqueue(_ message: WebSocketMessage) {
-        guard !self.isDraining, self.work.begin() else { return self.enqueue(.message(message)) }
+        guard !self.isDraining, self.work.begin() else {
+            if !self.takeReply(message) { self.enqueue(.message(message)) }
+            return
+        }
         self.step { self.dispatch(message) }
         if !self.work.isIdle { self.drain() }
     }
@@ -101,10 +104,7 @@ extension ClientConnection {
     }
 
     private func dispatch(_ message: WebSocketMessage) {
-        // The original takes binary messages as text.
-        if message.kind == .binary, String(validating: message.payload.readableBytesView, as: UTF8.self) == nil {
-            return self.invalid(message, "binary data that is not UTF-8")
-        }
+        guard message.isText else { return self.invalid(message, "binary data that is not UTF-8") }
         do throws(EnvelopeError) {
             self.dispatch(try Envelope(scanning: message.payload), of: message)
         } catch {
@@ -115,6 +115,11 @@ extension ClientConnection {
     private func dispatch(_ envelope: consuming Envelope, of message: WebSocketMessage) {
         let limit = self.adapter.configuration.limits.maximumNameLength
         guard let event = envelope.event, event.utf8.count <= limit else {
+            if envelope.isReplyToServer {
+                self.received(reply: envelope)
+                if self.adapter.hasMessageListeners { self.work.prepend(.rawMessage(message)) }
+                return
+            }
             let problem = envelope.event == nil ? "no event" : "the event's name is longer than \(limit) bytes"
             return self.invalid(message, problem)
         }
@@ -187,6 +192,13 @@ extension ClientConnection {
             task = Task(executorPreference: executor, operation: operation)
         }
         self.work.setTask(task)
+    }
+}
+
+extension WebSocketMessage {
+    /// Whether it can be read as text: the original takes binary messages as text.
+    var isText: Bool {
+        self.kind == .text || String(validating: self.payload.readableBytesView, as: UTF8.self) != nil
     }
 }
 

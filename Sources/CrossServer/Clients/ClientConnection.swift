@@ -25,6 +25,8 @@ final class ClientConnection {
     var work = HandlerQueue()
     var isDraining = false
     var hasRunCloseListeners = false
+    /// Requests to the client that wait for its replies, by their ids. Owned by the extension that sends them.
+    var requests: [String: ClientRequest.Completion] = [:]
 
     init(socket: ClientSocket, adapter: WebSocketCrossServerAdapter) {
         self.socket = socket
@@ -48,8 +50,16 @@ final class ClientConnection {
     }
 
     func send(_ message: EncodedMessage) {
-        guard let handler = self.handler else { return }
-        if case .sent = handler.send(message) { LoopCounters.increment(self.socket.loop.counters.messagesSent) }
+        _ = self.transmit(message)
+    }
+
+    var isEnded: Bool { self.handler == nil }
+
+    func transmit(_ message: EncodedMessage) -> SendResult {
+        guard let handler = self.handler else { return .closing }
+        let result = handler.send(message)
+        if case .sent = result { LoopCounters.increment(self.socket.loop.counters.messagesSent) }
+        return result
     }
 
     func reply(payloadSize: Int, writing: (inout ByteBuffer) -> Void) {
@@ -149,6 +159,7 @@ extension ClientConnection: WebSocketHandlerDelegate {
     func webSocket(_ handler: WebSocketHandler, closed close: WebSocketClose) {
         self.handler = nil
         self.socket.markEnded()
+        self.endAllRequests()
         self.enqueue(.closed(close))
     }
 }

@@ -89,7 +89,7 @@ public final class ClientSocket: Sendable {
     ///
     /// - Throws: ``CrossServerError`` with `socketClosed` or `overloaded`.
     public func send(_ message: EncodedMessage) throws {
-        guard self.isOpen else { throw CrossServerError(.socketClosed, "the client's connection has ended") }
+        guard self.isOpen else { throw CrossServerError.connectionEnded }
         guard self.post(message) else { throw CrossServerError.overloaded }
     }
 

@@ -24,10 +24,7 @@ public struct Reply: Sendable {
 
     /// Answers that the request failed.
     public func fail(_ failure: RequestFailure) {
-        self.send(
-            ["error": Payload(failure.message)],
-            error: ["code": Payload(failure.code), "message": Payload(failure.message)]
-        )
+        self.send(failure.payload, error: failure.error)
     }
 
     private func send(_ payload: Payload, error: Payload?) {

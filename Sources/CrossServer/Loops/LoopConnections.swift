@@ -17,6 +17,7 @@ final class LoopConnections {
     }
 
     let flusher: WebSocketFlusher
+    let requestDeadlines: RequestDeadlines
     private let eventLoop: any EventLoop
     private let schedule: Schedule
     private(set) var all: ContiguousArray<ClientConnection> = []
@@ -27,6 +28,7 @@ final class LoopConnections {
         self.eventLoop = eventLoop
         self.schedule = schedule
         self.flusher = WebSocketFlusher(eventLoop: eventLoop)
+        self.requestDeadlines = RequestDeadlines(eventLoop: eventLoop)
     }
 
     /// Cuts the channel unless ``endHandshake(_:)`` is called in time.
@@ -118,6 +120,7 @@ final class LoopConnections {
         guard self.all.isEmpty, self.handshakes.isEmpty else { return }
         self.ticking?.cancel()
         self.ticking = nil
+        self.requestDeadlines.stop()
     }
 
     private func tick() {

@@ -126,9 +126,16 @@ final class LoopCounters: Sendable {
     let messagesOverRate = Atomic<Int>(0)
     let messagesDropped = Atomic<Int>(0)
     let handlerFailures = Atomic<Int>(0)
+    let outstandingRequests = Atomic<Int>(0)
+    let repliesIgnored = Atomic<Int>(0)
 
     /// Only the loop writes; others read. That needs no locked instruction.
     static func increment(_ counter: borrowing Atomic<Int>) {
-        counter.store(counter.load(ordering: .relaxed) &+ 1, ordering: .relaxed)
+        self.add(1, to: counter)
+    }
+
+    /// As ``increment(_:)``.
+    static func add(_ amount: Int, to counter: borrowing Atomic<Int>) {
+        counter.store(counter.load(ordering: .relaxed) &+ amount, ordering: .relaxed)
     }
 }

@@ -1,0 +1,120 @@
+public import CrossServerWire
+import Synchronization
+
+// Events of the server, as bytes
+extension WebSocketConnector {
+    /// Registers a plain listener of an event that the server sends. It gets the payload as it came.
+    ///
+    /// What it throws is logged. Everything after it waits: it must not block. When the server asks for a reply, the end
+    /// of the listeners is answered with none.
+    @discardableResult
+    public func on(
+        _ event: String,
+        tag: String? = nil,
+        _ listener: @escaping @Sendable (Payload) throws -> Void
+    ) -> ListenerHandle {
+        self.add(Listener(.plain { payload, _ in try listener(payload) }, tag: tag, once: false), to: event)
+    }
+
+    /// Registers an asynchronous listener. What happens next is handled after its end.
+    @discardableResult
+    public func on(
+        _ event: String,
+        tag: String? = nil,
+        _ listener: @escaping @Sendable (Payload) async throws -> Void
+    ) -> ListenerHandle {
+        self.add(
+            Listener(.asynchronous { payload, _ in try await listener(payload) }, tag: tag, once: false),
+            to: event
+        )
+    }
+
+    /// Registers a plain listener of an event that may be a request of the server. It gets the payload as it came, and
+    /// for a request its ``Reply``, which may be used later.
+    ///
+    /// A request is answered with a failure when a listener throws: with ``CrossServerWire/RequestFailure`` as it is,
+    /// otherwise with `INTERNAL_ERROR`. A request without any listener is answered with `UNKNOWN_EVENT`.
+    @discardableResult
+    public func on(
+        _ event: String,
+        tag: String? = nil,
+        _ listener: @escaping @Sendable (Payload, Reply?) throws -> Void
+    ) -> ListenerHandle {
+        self.add(Listener(.plain(Self.keepingOpen(listener)), tag: tag, once: false), to: event)
+    }
+
+    /// Registers an asynchronous listener of an event that may be a request of the server.
+    @discardableResult
+    public func on(
+        _ event: String,
+        tag: String? = nil,
+        _ listener: @escaping @Sendable (Payload, Reply?) async throws -> Void
+    ) -> ListenerHandle {
+        self.add(Listener(.asynchronous(Self.keepingOpen(listener)), tag: tag, once: false), to: event)
+    }
+
+    /// As ``on(_:tag:_:)``, for one time only: the listener is removed before it runs.
+    @discardableResult
+    public func once(
+        _ event: String,
+        tag: String? = nil,
+        _ listener: @escaping @Sendable (Payload) throws -> Void
+    ) -> ListenerHandle {
+        self.add(Listener(.plain { payload, _ in try listener(payload) }, tag: tag, once: true), to: event)
+    }
+
+    @discardableResult
+    public func once(
+        _ event: String,
+        tag: String? = nil,
+        _ listener: @escaping @Sendable (Payload) async throws -> Void
+    ) -> ListenerHandle {
+        self.add(Listener(.asynchronous { payload, _ in try await listener(payload) }, tag: tag, once: true), to: event)
+    }
+
+    @discardableResult
+    public func once(
+        _ event: String,
+        tag: String? = nil,
+        _ listener: @escaping @Sendable (Payload, Reply?) throws -> Void
+    ) -> ListenerHandle {
+        self.add(Listener(.plain(Self.keepingOpen(listener)), tag: tag, once: true), to: event)
+    }
+
+    @discardableResult
+    public func once(
+        _ event: String,
+        tag: String? = nil,
+        _ listener: @escaping @Sendable (Payload, Reply?) async throws -> Void
+    ) -> ListenerHandle {
+        self.add(Listener(.asynchronous(Self.keepingOpen(listener)), tag: tag, once: true), to: event)
+    }
+
+    /// Removes the listeners of an event that have the tag, or all of them.
+    public func off(_ event: String, tag: String? = nil) {
+        self.listenerTable.withLock { $0.remove(tag: tag, from: event) }
+    }
+
+    private func add(_ listener: Listener<ServerEventArguments>, to event: String) -> ListenerHandle {
+        self.listenerTable.withLock { $0.add(listener, to: event) }
+        return self.handle(of: listener)
+    }
+
+    private static func keepingOpen(
+        _ listener: @escaping @Sendable (Payload, Reply?) throws -> Void
+    ) -> @Sendable (ServerEventArguments) throws -> Void {
+        { arguments in
+            arguments.1?.keepOpen()
+            try listener(arguments.0, arguments.1)
+        }
+    }
+
+    private static func keepingOpen(
+        _ listener: @escaping @Sendable (Payload, Reply?) async throws -> Void
+    ) -> @Sendable (ServerEventArguments) async throws -> Void {
+        { arguments in
+            arguments.1?.keepOpen()
+            try await listener(arguments.0, arguments.1)
+        }
+    }
+}
