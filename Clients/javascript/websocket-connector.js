@@ -623,27 +623,30 @@
   }
 
   /**
-   * Runs the listeners one after the other. The first that returns a value, or fails, decides; those after it only run.
+   * Runs the listeners one after the other. The first value that one returns is the reply; without any, the first
+   * failure is.
    */
   async function firstValue(event, payload, listeners) {
-    let outcome = null;
+    let value;
     let isKnown = false;
+    const failures = [];
     for (const listener of listeners) {
       isKnown = true;
-      if (outcome) {
+      if (value !== undefined) {
         run(listener, event, payload);
         continue;
       }
       try {
-        const value = await listener(payload);
-        if (value !== undefined) outcome = { value };
+        value = await listener(payload);
       } catch (error) {
-        outcome = { error };
+        failures.push(error);
       }
     }
-    if (!isKnown) throw new RequestFailure('UNKNOWN_EVENT', 'no handler for this event');
-    if (outcome && 'error' in outcome) throw outcome.error;
-    return outcome?.value;
+    if (!isKnown) throw new RequestFailure('UNKNOWN_EVENT', 'no listener of this event');
+    const hasFailed = value === undefined && failures.length > 0;
+    for (const error of failures.slice(hasFailed ? 1 : 0)) logFailure(`listener of '${event}'`, error);
+    if (hasFailed) throw failures[0];
+    return value;
   }
 
   function guarded(what, body) {
