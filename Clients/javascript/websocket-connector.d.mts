@@ -1,0 +1,4 @@
+import WebSocketConnector = require('./websocket-connector.js');
+
+export { WebSocketConnector };
+export default WebSocketConnector;
