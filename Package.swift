@@ -70,6 +70,7 @@ let package = Package(
             name: "CrossServerBus",
             dependencies: [
                 "CrossServerWire",
+                .product(name: "DequeModule", package: "swift-collections"),
                 .product(name: "HeapModule", package: "swift-collections"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
@@ -158,7 +159,28 @@ let package = Package(
         ),
         .testTarget(name: "CrossServerWireTests", dependencies: ["CrossServerWire"], swiftSettings: settings),
         .testTarget(name: "CrossServerRESPTests", dependencies: ["CrossServerRESP"], swiftSettings: settings),
-        .testTarget(name: "CrossServerBusTests", dependencies: ["CrossServerBus"], swiftSettings: settings),
+        .testTarget(
+            name: "CrossServerBusTests",
+            dependencies: ["CrossServerBus", "ClusterSimulator"],
+            swiftSettings: settings
+        ),
+        .target(
+            name: "ClusterSimulator",
+            dependencies: [
+                "CrossServerBus",
+                .product(name: "DequeModule", package: "swift-collections"),
+                .product(name: "HeapModule", package: "swift-collections"),
+                .product(name: "NIOCore", package: "swift-nio"),
+            ],
+            path: "Tests/ClusterSimulator",
+            swiftSettings: settings
+        ),
+        .executableTarget(
+            name: "Simulate",
+            dependencies: ["ClusterSimulator"],
+            path: "Tests/Simulate",
+            swiftSettings: settings
+        ),
         .testTarget(
             name: "CrossServerRedisTests",
             dependencies: [

@@ -69,7 +69,7 @@ extension ClusterNode {
             if member.role == .server { self.report(.left(ClusterServer(member), .init(reason))) }
         case .changed:
             self.updateRoster(now)
-        case .linkProved:
+        case .linkProved, .linkLost, .heartbeatMissed:
             break
         case .nameTaken(let member):
             let place = member.address.isEmpty ? "" : " at \(member.address)"

@@ -36,8 +36,8 @@ extension Announcement {
     init?(_ kind: Kind, name: String, payload: Payload) {
         guard Self.isName(name), payload.isObject,
             let incarnation = payload["incarnation"]?.string, Self.isIncarnation(incarnation),
-            let number = payload.integer("number", in: 0...Int(Int32.max) << 20),
-            let uptime = payload.integer("uptime", in: 0...Int(Int32.max) << 20),
+            let number = payload.integer("number", in: 0...1 << 40),
+            let uptime = payload.integer("uptime", in: 0...1 << 40),
             let via = payload.integer("via", in: 0...Int(Int32.max)),
             let interval = payload.integer("interval", in: 1...Int(Limits.interval)),
             let connections = payload.integer("connections", in: 0...Int(Int32.max), absent: 0),

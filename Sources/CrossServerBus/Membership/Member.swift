@@ -50,6 +50,11 @@ package enum MembershipAction: Sendable, Equatable {
     case changed(Member)
     /// The other one, which is older, keeps the name: this server has to stop. Nothing is sent any more.
     case nameTaken(by: Member)
-    /// A message published on the link came back (again), or has not come back for too long.
-    case linkProved(BusLink, Bool)
+    /// A message published on the link came back, for the first time or again. Messages since then may have been missed:
+    /// nil the first time.
+    case linkProved(BusLink, missedSince: NIODeadline?)
+    /// The link was lost, or messages have not come back for too long. Messages since then may have been missed.
+    case linkLost(BusLink, missedSince: NIODeadline)
+    /// Heartbeats of a live server did not come over some link. So may its messages since then.
+    case heartbeatMissed(incarnation: String, since: NIODeadline)
 }

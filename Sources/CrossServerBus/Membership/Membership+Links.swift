@@ -10,6 +10,8 @@ extension Membership {
         /// When the last probe that came back was sent.
         var provedAt: NIODeadline?
         var probedAt: NIODeadline?
+        /// As ``provedAt``, and kept when the link is lost; set when the link was proved.
+        var heardUntil: NIODeadline?
         /// When each probe that may still come back was sent.
         var probes: [UInt64: NIODeadline] = [:]
         var isProved = false
@@ -122,6 +124,7 @@ extension Membership {
         own.provedAt = max(own.provedAt ?? sent, sent)
         self.ownLinks[link] = own
         self.update(link, now, &actions)
+        self.ownLinks[link]?.heardUntil = sent
     }
 
     /// Finds out anew whether the link is proved, and tells when that has changed.
@@ -131,7 +134,11 @@ extension Membership {
         let isProved = own.canPublish && own.canReceive && isRecent
         guard isProved != own.isProved else { return }
         self.ownLinks[link]?.isProved = isProved
-        actions.append(.linkProved(link, isProved))
+        if isProved {
+            actions.append(.linkProved(link, missedSince: own.heardUntil))
+        } else {
+            actions.append(.linkLost(link, missedSince: own.heardUntil ?? now))
+        }
         self.isHeartbeatDue = true
     }
 }

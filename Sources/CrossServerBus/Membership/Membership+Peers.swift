@@ -118,7 +118,7 @@ extension Membership {
 
     mutating func askAgain(_ now: NIODeadline, _ actions: inout [MembershipAction]) {
         self.asks = 0
-        for (incarnation, peer) in self.peers {
+        for (incarnation, peer) in self.peers.sorted(by: { $0.key < $1.key }) {
             guard let ask = peer.ask else { continue }
             if now - ask.sentAt >= Self.askEvery { self.ask(incarnation, over: nil, now, &actions) }
         }
@@ -192,13 +192,15 @@ extension Membership {
     }
 
     mutating func expirePeers(_ now: NIODeadline, _ actions: inout [MembershipAction]) {
-        for (incarnation, peer) in self.peers {
+        for (incarnation, peer) in self.peers.sorted(by: { $0.key < $1.key }) {
             let silence = now - peer.lastHeard
             switch peer.state {
             case .candidate, .waiting:
                 if silence > self.patience(peer) { self.peers[incarnation] = nil }
             case .joined:
-                if let since = peer.challengedAt, now - since > self.configuration.answerWithin {
+                // Longer than between two heartbeats.
+                let wait = self.configuration.answerWithin + .milliseconds(peer.said.interval / 5)
+                if let since = peer.challengedAt, now - since > wait {
                     self.remove(incarnation, .replaced, now, &actions)
                 } else if silence > self.patience(peer) {
                     self.remove(incarnation, .died, now, &actions)

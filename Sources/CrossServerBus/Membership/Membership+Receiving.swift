@@ -66,6 +66,12 @@ extension Membership {
         }
         guard peer.said.name == announcement.name, announcement.number >= peer.said.number else { return nil }
         // The same heartbeat over another link tells which link that is.
+        if announcement.kind == .heartbeat, peer.state == .joined, let known = peer.links[link],
+            announcement.number > known.number + 1
+        {
+            let since = peer.lastHeard - .milliseconds(announcement.interval)
+            actions.append(.heartbeatMissed(incarnation: announcement.incarnation, since: since))
+        }
         peer.links[link] = (announcement.via, announcement.number)
         let isNews = announcement.number > peer.said.number
         // A question or an answer of a heartbeat's number may know more than the heartbeat.
@@ -74,6 +80,8 @@ extension Membership {
             peer.said = announcement
             peer.saidAt = now
             peer.lastHeard = now
+            // It speaks, even if it does not hear the question.
+            if peer.challengedAt != nil { peer.challengedAt = now }
         }
         if peer.state == .gone, isNews { peer.state = .candidate }
         self.peers[announcement.incarnation] = peer
@@ -106,6 +114,12 @@ extension Membership {
         } else if self.mentions.count < self.configuration.maximumMembers {
             self.mentions[server] = Mention(first: now, last: now)
         }
+    }
+
+    /// Whether the server must be expected to be mentioned again: who hears many mentions them in turn.
+    func isRecent(_ mention: Mention, _ now: NIODeadline) -> Bool {
+        let turns = Int64(self.current.count / Announcement.Limits.heard + 1)
+        return now - mention.last < self.configuration.deadAfter + self.heartbeatInterval * turns
     }
 
     /// The link on which a question came, if one can publish there; else any.
@@ -156,7 +170,7 @@ extension Membership {
             rival.said = announcement
             self.rivals[incarnation] = rival
             guard rival.winner == incarnation else { return }
-            self.hasEnded = true
+            actions += self.leave(now: now)
             let peer = Peer(state: .joined, said: announcement, lastHeard: now, saidAt: now)
             actions.append(.nameTaken(by: self.member(peer, now)))
         }

@@ -106,8 +106,10 @@ package struct Membership: Sendable {
     /// Servers that others hear, but this one has not heard for a while: sorted by name.
     package func unreachable(now: NIODeadline) -> [Announcement.HeardServer] {
         let patience = self.configuration.deadAfter * 2
-        return self.mentions.filter { $0.value.last - $0.value.first >= patience }.map(\.key)
-            .sorted { ($0.name, $0.incarnation) < ($1.name, $1.incarnation) }
+        return self.mentions.filter { $0.value.last - $0.value.first >= patience && self.isRecent($0.value, now) }.map(
+            \.key
+        )
+        .sorted { ($0.name, $0.incarnation) < ($1.name, $1.incarnation) }
     }
 
     /// The interval that goes with the number of servers.
@@ -147,7 +149,7 @@ package struct Membership: Sendable {
         self.expirePeers(now, &actions)
         self.askAgain(now, &actions)
         self.expireRivals(now)
-        self.mentions = self.mentions.filter { now - $0.value.last < self.configuration.deadAfter * 4 }
+        self.mentions = self.mentions.filter { self.isRecent($0.value, now) }
         if self.isHeartbeatDue || now >= self.nextHeartbeat { actions += self.heartbeat(now) }
         return actions
     }

@@ -1,0 +1,122 @@
+package import NIOCore
+
+/// How messages between servers are kept, repeated and waited for. The reasons are in Documentation/delivery.md.
+package struct DeliveryConfiguration: Sendable {
+    /// What a sender keeps to repeat it. 32 MiB.
+    package var historyBytes = 32 << 20
+    /// For how long it keeps it. 30 s.
+    package var historyTime = TimeAmount.seconds(30)
+    /// What may wait for a usable link. 16 MiB.
+    package var queueBytes = 16 << 20
+    /// For how long it may wait. Must be below ``historyTime``. 9 s.
+    package var queueTime = TimeAmount.seconds(9)
+    /// What a receiver holds back until what comes before it is there. 32 MiB.
+    package var holdBytes = 32 << 20
+    /// A channel that is idle for so long has its last number told. 250 ms.
+    package var tailAfter = TimeAmount.milliseconds(250)
+    /// How long a receiver waits for an early message's predecessors before it asks. 5 ms.
+    package var askAfter = TimeAmount.milliseconds(5)
+    /// How often a sender goes on to another link with the strategies random and round-robin. 5 s.
+    package var moveEvery = TimeAmount.seconds(5)
+    /// Channels of one sender, and channels of all senders that a receiver knows. 262,144.
+    package var maximumStreams = 262_144
+    /// Before the name of a server in the name of its inbox.
+    package var inboxPrefix = "csbp:node:"
+    package var clusterChannel = "csbp:cluster"
+
+    package init() {}
+
+    func inbox(_ name: String, _ incarnation: UInt64) -> String {
+        "\(self.inboxPrefix)\(name):\(String(incarnation, radix: 36))"
+    }
+}
+
+/// How a stream of messages chooses among links that reach all who must hear.
+package enum LinkStrategy: Sendable {
+    /// Another one for every stream, in an order that looks random.
+    case random
+    /// The streams spread over the links in turn.
+    case roundRobin
+    /// The first link in the order of ``Reach``.
+    case first
+}
+
+/// Names a message that was sent.
+package struct DeliveryTicket: Sendable, Hashable {
+    package var stream: UInt32
+    package var number: UInt64
+}
+
+/// What the owner of a ``DeliverySender`` or ``DeliveryReceiver`` has to do, in the order given.
+package enum DeliveryAction: Sendable, Equatable {
+    /// A numbered message. Its failure, or having no answer within 200 ms, has to be told with the ticket.
+    ///
+    /// `waiting` is the id under which the message waited, if it did: it has left the queue.
+    case publish(ByteBuffer, to: String, over: BusLink, DeliveryTicket, waiting: UInt64?)
+    /// A frame of the delivery itself. What comes of it does not matter.
+    case tell(ByteBuffer, to: String, over: BusLink)
+    /// A message that waited, and cannot be sent.
+    case refuse(waiting: UInt64, DeliveryRefusal)
+    /// A message that is the next of its stream.
+    case deliver(ByteBuffer, on: String, over: BusLink)
+    case gap(DeliveryGap)
+}
+
+/// Why a message was not sent.
+package enum DeliveryRefusal: Error, Sendable, Hashable {
+    /// No link is usable, and as many bytes wait as may.
+    case queueFull
+    /// No link became usable in time.
+    case expired
+    /// A link is usable, but none that the receiver hears.
+    case unreachable
+    case tooManyStreams
+    /// It is neither a MessagePack map nor a JSON object.
+    case cannotBeNumbered
+    case stopping
+}
+
+/// Messages that a receiver will never get.
+package struct DeliveryGap: Sendable, Hashable {
+    package enum Reason: String, Sendable {
+        /// The sender does not keep them any more.
+        case notKept
+        /// The sender's life has ended.
+        case ended
+    }
+
+    package var name: String
+    package var incarnation: UInt64
+    package var channel: String
+    /// Nil when it is not known which was the first.
+    package var first: UInt64?
+    package var last: UInt64
+    package var reason: Reason
+}
+
+/// What a sender has counted.
+package struct SenderLedger: Sendable, Hashable {
+    /// Numbered.
+    package var sent = 0
+    /// Published again, because nobody can tell whether the first time counted.
+    package var republished = 0
+    /// Sent again, because a receiver asked.
+    package var repeated = 0
+    /// Never numbered: the caller got the error.
+    package var refused = 0
+}
+
+/// What a receiver has counted of one life of another server, over all channels.
+package struct ReceiverLedger: Sendable, Hashable {
+    /// Given on as they came.
+    package var delivered = 0
+    /// Given on after the sender had been asked for them.
+    package var repaired = 0
+    /// Reported as missing.
+    package var missing = 0
+    /// Came again, and were dropped.
+    package var repeats = 0
+    /// Came after the sender's life had ended, or were sent before the channel was subscribed, and were dropped.
+    package var late = 0
+    package var requests = 0
+}

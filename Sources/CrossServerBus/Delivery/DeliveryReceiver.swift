@@ -1,0 +1,290 @@
+package import NIOCore
+
+/// Puts the numbered messages of other servers in order, drops what came before, and asks for what is missing.
+///
+/// A value without clock and sockets, for one event loop: all links of a bus give their messages to it there.
+///
+/// ```swift
+/// if receiver.received(message, on: channel, over: link, now: now) { handle(message) }
+/// if receiver.hasActions { for action in receiver.takeActions() { … } }
+/// ```
+///
+/// Call ``tick(now:)`` every 5 ms while ``isBusy``, else every 100 ms.
+package struct DeliveryReceiver: Sendable {
+    struct Key: Hashable, Sendable {
+        var incarnation: UInt64
+        var channel: String
+    }
+
+    struct Held: Sendable {
+        var message: ByteBuffer
+        var link: BusLink
+        var stamp: Stamp
+        var isRepeat: Bool
+    }
+
+    struct Stream: Sendable {
+        var key: Key
+        var peer: Int
+        /// The number of the message that is due.
+        var next: UInt64 = 1
+        /// ``next`` is not known.
+        var isPending = false
+        /// Everything so far was sent before the channel was wanted here.
+        var isEarly = true
+        /// Came too early.
+        var held: [UInt64: Held] = [:]
+        /// The highest number that the sender is known to have used.
+        var known: UInt64 = 0
+        /// When to ask next, while something is missing.
+        var askAt: Int64?
+        var tries = 0
+        var lastAt: Int64
+    }
+
+    struct Subscription: Sendable {
+        var requestedAt: Int64
+        /// Since when it has been in force on all links; nil as long as it is not.
+        var inForceSince: Int64?
+        var streams: [Int] = []
+    }
+
+    package let name: String
+    package let incarnation: UInt64
+    let configuration: DeliveryConfiguration
+    let start: NIODeadline
+
+    var subscriptions: [String: Subscription] = [:]
+    var peerIndices: [UInt64: Int] = [:]
+    var peers: [Peer] = []
+    var freePeers: [Int] = []
+    var streamIndices: [Key: Int] = [:]
+    var streams: [Stream] = []
+    var freeStreams: [Int] = []
+    /// The stream of the last message: the next one most often belongs to it, too.
+    var latest = 0
+    /// Streams of which something is missing.
+    var incomplete: Set<Int> = []
+    var heldBytes = 0
+    var routes = Routes()
+    var actions: [DeliveryAction] = []
+    var sweptAt: Int64 = 0
+    /// Messages that were dropped because too many streams or servers are known already.
+    package internal(set) var overflows = 0
+
+    static let maximumPeers = 8_192
+    /// By how much the clocks of two servers may drift apart in a minute, and some more.
+    static let margin: Int64 = 20_000_000
+    /// Sent so much before the subscription was asked for: not owed, and not wanted.
+    static let early: Int64 = 30_000_000
+
+    package init(
+        name: String,
+        incarnation: UInt64,
+        configuration: DeliveryConfiguration = DeliveryConfiguration(),
+        now: NIODeadline
+    ) {
+        self.name = name
+        self.incarnation = incarnation
+        self.configuration = configuration
+        self.start = now
+        // The slot that matches no stream.
+        self.streams = [Stream(key: Key(incarnation: 0, channel: ""), peer: 0, isPending: true, lastAt: 0)]
+    }
+
+    func time(_ now: NIODeadline) -> Int64 { Int64(clamping: now.uptimeNanoseconds) }
+
+    package var hasActions: Bool { !self.actions.isEmpty }
+
+    package mutating func takeActions() -> [DeliveryAction] {
+        defer { self.actions = [] }
+        return self.actions
+    }
+
+    /// Whether something is missing, or asked for.
+    package var isBusy: Bool { !self.incomplete.isEmpty || self.peers.contains { $0.sync != nil && $0.state == .live } }
+
+    package var holdBytes: Int { self.heldBytes }
+
+    /// What was counted of a life of another server; nil when nothing is known of it.
+    package func ledger(of incarnation: UInt64) -> ReceiverLedger? {
+        self.peerIndices[incarnation].map { self.peers[$0].ledger }
+    }
+
+    /// Whether messages of the life are known to be missing.
+    package func missesSome(of incarnation: UInt64) -> Bool {
+        self.peerIndices[incarnation].map { self.peers[$0].streams.contains(where: self.isMissingSome) } ?? false
+    }
+
+    // MARK: Messages
+
+    /// Takes a message of a channel. Frames go to ``received(_:over:now:)``.
+    ///
+    /// - Returns: whether it is to be handled now. What it makes others due is in the actions, and comes after it.
+    package mutating func received(
+        _ message: ByteBuffer,
+        on channel: String,
+        over link: BusLink,
+        now: NIODeadline
+    ) -> Bool {
+        guard let stamp = Stamp(endOf: message) else { return true }
+        guard stamp.incarnation != self.incarnation else { return false }
+        let time = self.time(now)
+        var index = self.latest
+        if self.streams[index].key.incarnation != stamp.incarnation || self.streams[index].key.channel != channel {
+            index = self.streamIndices[Key(incarnation: stamp.incarnation, channel: channel)] ?? 0
+        }
+        if self.streams[index].next == stamp.number, !self.streams[index].isPending, !self.streams[index].isEarly,
+            self.streams[index].askAt == nil
+        {
+            self.latest = index
+            self.streams[index].next = stamp.number + 1
+            self.streams[index].lastAt = time
+            let peer = self.streams[index].peer
+            self.peers[peer].clock.observe(uptime: stamp.uptime, at: time)
+            self.peers[peer].ledger.delivered += 1
+            return true
+        }
+        self.take(Held(message: message, link: link, stamp: stamp, isRepeat: false), channel, time)
+        return false
+    }
+
+    /// A message that is not simply the next one. What is due becomes actions.
+    mutating func take(_ held: Held, _ channel: String, _ time: Int64) {
+        let stamp = held.stamp
+        guard self.subscriptions[channel] != nil else { return }
+        guard let peer = self.peer(stamp.incarnation, time) else {
+            self.overflows += 1
+            return
+        }
+        guard self.peers[peer].state != .ended else {
+            self.peers[peer].ledger.late += 1
+            return
+        }
+        if !held.isRepeat { self.peers[peer].clock.observe(uptime: stamp.uptime, at: time) }
+        let key = Key(incarnation: stamp.incarnation, channel: channel)
+        guard let index = self.streamIndices[key] else {
+            guard let index = self.makeStream(key, peer, time) else {
+                self.overflows += 1
+                return
+            }
+            self.hold(held, index)
+            self.begin(index, time)
+            return
+        }
+        self.streams[index].lastAt = time
+        if !self.streams[index].isPending, stamp.isFirst, stamp.number > self.streams[index].next {
+            // The sender has forgotten the stream and goes on above its floor.
+            self.giveUp(index, upTo: min(self.streams[index].known, stamp.number - 1), .notKept)
+            self.streams[index].next = max(self.streams[index].next, stamp.number)
+        }
+        guard self.streams[index].isPending || stamp.number >= self.streams[index].next,
+            self.streams[index].held[stamp.number] == nil
+        else {
+            self.peers[peer].ledger.repeats += 1
+            return
+        }
+        self.hold(held, index)
+        self.drain(index)
+        self.arm(index, time)
+    }
+
+    private mutating func hold(_ held: Held, _ index: Int) {
+        let number = held.stamp.number
+        self.streams[index].known = max(self.streams[index].known, number)
+        self.streams[index].held[number] = held
+        self.heldBytes += held.message.storageCapacity + 128
+        // The highest one is dropped: it will be asked for again. A hole is never stepped over.
+        while self.heldBytes > self.configuration.holdBytes, self.streams[index].held.count > 1,
+            let highest = self.streams[index].held.keys.max()
+        {
+            _ = self.release(highest, index)
+        }
+    }
+
+    mutating func release(_ number: UInt64, _ index: Int) -> Held? {
+        guard let held = self.streams[index].held.removeValue(forKey: number) else { return nil }
+        self.heldBytes -= held.message.storageCapacity + 128
+        return held
+    }
+
+    /// Gives on what has become due.
+    mutating func drain(_ index: Int) {
+        guard !self.streams[index].isPending else { return }
+        while let held = self.release(self.streams[index].next, index) {
+            self.streams[index].next += 1
+            self.streams[index].tries = 0
+            self.deliver(held, index)
+        }
+    }
+
+    func isMissingSome(_ index: Int) -> Bool {
+        let stream = self.streams[index]
+        return stream.isPending || stream.known >= stream.next
+    }
+
+    /// Asks soon for what is missing, if something is.
+    mutating func arm(_ index: Int, _ time: Int64) {
+        if !self.isMissingSome(index) {
+            self.streams[index].askAt = nil
+            self.streams[index].tries = 0
+            self.incomplete.remove(index)
+        } else if self.streams[index].askAt == nil {
+            self.streams[index].askAt = time + self.configuration.askAfter.nanoseconds
+            self.streams[index].tries = 0
+            self.incomplete.insert(index)
+        }
+    }
+
+    mutating func deliver(_ held: Held, _ index: Int) {
+        let peer = self.streams[index].peer
+        if self.streams[index].isEarly {
+            let requestedAt = self.subscriptions[self.streams[index].key.channel]?.requestedAt ?? 0
+            if let sent = self.peers[peer].clock.time(ofUptime: held.stamp.uptime), sent < requestedAt - Self.early {
+                self.peers[peer].ledger.late += 1
+                return
+            }
+            self.streams[index].isEarly = false
+        }
+        if held.isRepeat { self.peers[peer].ledger.repaired += 1 } else { self.peers[peer].ledger.delivered += 1 }
+        self.actions.append(.deliver(held.message, on: self.streams[index].key.channel, over: held.link))
+    }
+
+    /// Steps over what is missing up to a number, gives on what is there, and reports the gaps.
+    mutating func giveUp(_ index: Int, upTo last: UInt64, _ reason: DeliveryGap.Reason) {
+        guard last >= self.streams[index].next else { return }
+        for number in self.streams[index].held.keys.sorted() where number <= last {
+            self.report(index, upTo: number - 1, reason)
+            guard let held = self.release(number, index) else { continue }
+            self.streams[index].next = number + 1
+            self.deliver(held, index)
+        }
+        self.report(index, upTo: last, reason)
+        self.drain(index)
+    }
+
+    private mutating func report(_ index: Int, upTo last: UInt64, _ reason: DeliveryGap.Reason) {
+        let first = self.streams[index].next
+        guard last >= first else { return }
+        self.streams[index].next = last + 1
+        self.gap(index, first: first, last: last, reason)
+    }
+
+    mutating func gap(_ index: Int, first: UInt64?, last: UInt64, _ reason: DeliveryGap.Reason) {
+        let key = self.streams[index].key
+        let peer = self.streams[index].peer
+        self.peers[peer].ledger.missing += first.map { Int(clamping: last - $0 + 1) } ?? 1
+        self.actions.append(
+            .gap(
+                DeliveryGap(
+                    name: self.peers[peer].name,
+                    incarnation: key.incarnation,
+                    channel: key.channel,
+                    first: first,
+                    last: last,
+                    reason: reason
+                )
+            )
+        )
+    }
+}

@@ -1,0 +1,105 @@
+import DequeModule
+package import NIOCore
+
+extension DeliverySender {
+    mutating func wait(_ message: ByteBuffer, _ index: Int, _ now: NIODeadline) -> Outcome {
+        let size = Self.size(message)
+        guard self.waitingBytes + size <= self.configuration.queueBytes else {
+            return self.refused(self.routes.usable.isEmpty ? .queueFull : .unreachable)
+        }
+        self.lastWaiting += 1
+        self.waitingBytes += size
+        self.streams[index].waiting.append(Waiting(message: message, since: self.uptime(now), id: self.lastWaiting))
+        self.waitingStreams.insert(index)
+        return .waiting(self.lastWaiting)
+    }
+
+    private func route(_ index: Int) -> BusLink? {
+        self.streams[index].epoch == self.routes.epoch ? self.streams[index].link : nil
+    }
+
+    /// Sends what waited, as far as there are links now: at most 1 MiB in each call.
+    mutating func flush(_ now: NIODeadline) -> [DeliveryAction] {
+        var actions: [DeliveryAction] = []
+        var budget = 1 << 20
+        self.resendUnsure(&budget, &actions)
+        let oldest = self.uptime(now) - self.configuration.queueTime.nanoseconds / 1_000_000
+        for index in self.waitingStreams.sorted() {
+            if self.streams[index].epoch != self.routes.epoch { self.choose(index) }
+            while var first = self.streams[index].waiting.first {
+                let hasExpired = first.since < oldest
+                guard hasExpired || (self.route(index) != nil && budget > 0) else { break }
+                self.streams[index].waiting.removeFirst()
+                let size = Self.size(first.message)
+                self.waitingBytes -= size
+                budget -= size
+                if hasExpired {
+                    self.ledger.refused += 1
+                    let reason: DeliveryRefusal = self.routes.usable.isEmpty ? .expired : .unreachable
+                    actions.append(.refuse(waiting: first.id, reason))
+                } else if let link = self.route(index), let ticket = self.number(&first.message, index, now) {
+                    self.publish(first.message, index, link, ticket, waiting: first.id, &actions)
+                } else {
+                    self.ledger.refused += 1
+                    actions.append(.refuse(waiting: first.id, .cannotBeNumbered))
+                }
+            }
+            if self.streams[index].waiting.isEmpty { self.waitingStreams.remove(index) }
+        }
+        return actions
+    }
+
+    private func publish(
+        _ message: ByteBuffer,
+        _ index: Int,
+        _ link: BusLink,
+        _ ticket: DeliveryTicket,
+        waiting: UInt64?,
+        _ actions: inout [DeliveryAction]
+    ) {
+        let channel = self.streams[index].channel
+        actions.append(.publish(message, to: channel, over: link, ticket, waiting: waiting))
+        for link in self.more(index) {
+            actions.append(.publish(message, to: channel, over: link, ticket, waiting: nil))
+        }
+    }
+
+    // MARK: What became of it
+
+    /// These messages were published on the link, and nobody can tell whether it has taken them: it was lost, or has not
+    /// answered for 200 ms. They go out on another one at once. The link is not used until a probe that was sent later
+    /// has come back.
+    package mutating func unanswered(
+        _ tickets: some Sequence<DeliveryTicket>,
+        over link: BusLink,
+        now: NIODeadline
+    ) -> [DeliveryAction] {
+        self.suspended[link] = now
+        self.routes.update(self.reach, suspended: self.suspended)
+        self.unsure.append(contentsOf: tickets)
+        return self.flush(now)
+    }
+
+    private mutating func resendUnsure(_ budget: inout Int, _ actions: inout [DeliveryAction]) {
+        var blocked = Deque<DeliveryTicket>()
+        while budget > 0, let ticket = self.unsure.popFirst() {
+            let index = Int(ticket.stream)
+            guard self.streams.indices.contains(index), let entry = self.entry(index, ticket.number) else { continue }
+            if self.streams[index].epoch != self.routes.epoch { self.choose(index) }
+            guard let link = self.route(index) else {
+                blocked.append(ticket)
+                continue
+            }
+            budget -= Self.size(entry.message)
+            self.ledger.republished += 1
+            self.publish(entry.message, index, link, ticket, waiting: nil, &actions)
+        }
+        self.unsure = blocked + self.unsure
+    }
+
+    func entry(_ index: Int, _ number: UInt64) -> Entry? {
+        let stream = self.streams[index]
+        guard number <= stream.last, stream.last - number < UInt64(stream.entries.count) else { return nil }
+        return stream.entries[stream.entries.count - 1 - Int(stream.last - number)]
+    }
+}

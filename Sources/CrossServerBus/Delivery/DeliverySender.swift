@@ -1,0 +1,301 @@
+import DequeModule
+package import NIOCore
+
+/// Numbers what a server sends to others, keeps it for a while, and sends it again over another link when that is needed.
+///
+/// A value without clock, sockets and lock. Any thread may use it under one lock; hold that lock until the link has the
+/// message, so that messages leave in the order of their numbers.
+///
+/// ```swift
+/// switch sender.send(&message, to: channel, now: now) {
+/// case .publish(let ticket, let link, let more): // publish on the link, and on each of `more`
+/// case .waiting(let id):                         // an action will name the id
+/// case .refused(let reason):                     // an error for the caller
+/// }
+/// ```
+///
+/// Tell it with ``update(_:now:)`` who hears what, with ``unanswered(_:over:now:)`` what has no outcome, give it the
+/// frames that come for this server, and call ``tick(now:)`` every 10 ms while ``isBusy``, else every 100 ms.
+package struct DeliverySender: Sendable {
+    package enum Outcome: Sendable, Equatable {
+        /// Numbered: publish it on the link, and also on the others when no link reaches everyone.
+        case publish(DeliveryTicket, BusLink, more: ArraySlice<BusLink>)
+        /// Kept until a link is usable.
+        case waiting(UInt64)
+        case refused(DeliveryRefusal)
+    }
+
+    struct Entry: Sendable {
+        var message: ByteBuffer
+        var sentAt: Int64
+    }
+
+    struct Waiting: Sendable {
+        var message: ByteBuffer
+        var since: Int64
+        var id: UInt64
+    }
+
+    struct Stream: Sendable {
+        var channel: String
+        /// The server whose inbox it is; nil when everyone may hear it.
+        var audience: UInt64?
+        var last: UInt64
+        /// When the last one was sent; nil when none was.
+        var lastAt: Int64?
+        /// The newest ones, numbered up to ``last``.
+        var entries = Deque<Entry>()
+        /// When the newest of those that are not kept any more was sent.
+        var evictedAt: Int64?
+        var link: BusLink?
+        var epoch = -1
+        var waiting = Deque<Waiting>()
+        /// How often the last number was told since the last message.
+        var tails = 0
+        var isActive = false
+    }
+
+    package let name: String
+    package let incarnation: UInt64
+    let configuration: DeliveryConfiguration
+    let strategy: LinkStrategy
+    let start: NIODeadline
+    package internal(set) var ledger = SenderLedger()
+
+    var reach = Reach()
+    var routes = Routes()
+    var suspended: [BusLink: NIODeadline] = [:]
+    var indices: [String: Int] = [:]
+    var streams: [Stream] = []
+    var free: [Int] = []
+    /// No stream that begins or goes on after it was forgotten uses a number up to this.
+    var floor: UInt64 = 0
+    /// The streams of all messages that are kept, oldest first.
+    var order = Deque<UInt32>()
+    var keptBytes = 0
+    var waitingBytes = 0
+    var waitingStreams: Set<Int> = []
+    var lastWaiting: UInt64 = 0
+    /// Sent, with an outcome that nobody knows, and to be sent again.
+    var unsure = Deque<DeliveryTicket>()
+    /// Streams whose last number is still to be told.
+    var active: [Int] = []
+    var turns = 0
+    var movedAt: Int64 = 0
+    var sweptAt: Int64 = 0
+    var tailsAt: Int64 = 0
+    var leaving: Leaving?
+
+    /// What a message takes besides its bytes.
+    private static let overhead = 96
+
+    /// - Parameter start: the same moment as the membership's, since which the uptime counts.
+    package init(
+        name: String,
+        incarnation: UInt64,
+        configuration: DeliveryConfiguration = DeliveryConfiguration(),
+        strategy: LinkStrategy,
+        start: NIODeadline
+    ) {
+        self.name = name
+        self.incarnation = incarnation
+        self.configuration = configuration
+        self.strategy = strategy
+        self.start = start
+    }
+
+    func uptime(_ now: NIODeadline) -> Int64 { (now - self.start).nanoseconds / 1_000_000 }
+
+    /// Messages that were sent and are kept, in bytes.
+    package var historyBytes: Int { self.keptBytes }
+    /// Messages that wait for a usable link, in bytes.
+    package var queueBytes: Int { self.waitingBytes }
+    /// Whether something waits, or the last number of a stream is still to be told.
+    package var isBusy: Bool {
+        !self.waitingStreams.isEmpty || !self.unsure.isEmpty || !self.active.isEmpty || self.leaving != nil
+    }
+
+    // MARK: Sending
+
+    /// Sends a message that is encoded, and not yet stamped. It must be the only reference to its memory, or it is copied.
+    ///
+    /// - Parameter audience: the incarnation whose inbox the channel is; nil for a channel that anyone may hear.
+    package mutating func send(
+        _ message: inout ByteBuffer,
+        to channel: String,
+        audience: UInt64? = nil,
+        now: NIODeadline
+    ) -> Outcome {
+        guard self.leaving == nil else { return self.refused(.stopping) }
+        guard let index = self.stream(channel, audience) else { return self.refused(.tooManyStreams) }
+        if self.streams[index].epoch != self.routes.epoch { self.choose(index) }
+        guard let link = self.streams[index].link, self.streams[index].waiting.isEmpty else {
+            return self.wait(message, index, now)
+        }
+        guard let ticket = self.number(&message, index, now) else { return self.refused(.cannotBeNumbered) }
+        return .publish(ticket, link, more: self.more(index))
+    }
+
+    /// Takes a number back when the message was not sent after all. Possible only for the last one of its stream, at once.
+    ///
+    /// - Returns: false when it is too late: the message counts as sent.
+    package mutating func cancel(_ ticket: DeliveryTicket) -> Bool {
+        let index = Int(ticket.stream)
+        guard self.streams.indices.contains(index), self.streams[index].last == ticket.number,
+            self.order.last == ticket.stream, let entry = self.streams[index].entries.popLast()
+        else { return false }
+        self.order.removeLast()
+        self.keptBytes -= Self.size(entry.message)
+        self.streams[index].last -= 1
+        self.ledger.sent -= 1
+        self.ledger.refused += 1
+        return true
+    }
+
+    /// Links that have to be taken beside the stream's own.
+    func more(_ index: Int) -> ArraySlice<BusLink> {
+        guard self.routes.needsAll, self.streams[index].audience == nil else { return [] }
+        return self.routes.everyone.dropFirst()
+    }
+
+    mutating func refused(_ reason: DeliveryRefusal) -> Outcome {
+        self.ledger.refused += 1
+        return .refused(reason)
+    }
+
+    private mutating func stream(_ channel: String, _ audience: UInt64?) -> Int? {
+        if let index = self.indices[channel] { return index }
+        guard self.indices.count < self.configuration.maximumStreams else { return nil }
+        let stream = Stream(channel: channel, audience: audience, last: self.floor)
+        let index = self.free.popLast() ?? self.streams.count
+        if index == self.streams.count { self.streams.append(stream) } else { self.streams[index] = stream }
+        self.indices[channel] = index
+        return index
+    }
+
+    mutating func choose(_ index: Int) {
+        let candidates: [BusLink]
+        if let audience = self.streams[index].audience {
+            candidates = self.routes.servers[audience] ?? self.routes.usable
+        } else {
+            candidates = self.routes.everyone
+        }
+        self.streams[index].epoch = self.routes.epoch
+        let needsAll = self.routes.needsAll && self.streams[index].audience == nil
+        guard candidates.count > 1, !needsAll else {
+            self.streams[index].link = candidates.first
+            return
+        }
+        switch self.strategy {
+        case .first: self.streams[index].link = candidates[0]
+        case .roundRobin: self.streams[index].link = candidates[(index + self.turns) % candidates.count]
+        case .random:
+            var hash = UInt64(index &+ self.turns &* 65_599) &* 0x9E37_79B9_7F4A_7C15
+            hash ^= hash >> 29
+            self.streams[index].link = candidates[Int((hash >> 7) % UInt64(candidates.count))]
+        }
+    }
+
+    static func size(_ message: ByteBuffer) -> Int { message.storageCapacity + Self.overhead }
+
+    mutating func number(_ message: inout ByteBuffer, _ index: Int, _ now: NIODeadline) -> DeliveryTicket? {
+        let uptime = self.uptime(now)
+        let number = self.streams[index].last + 1
+        let sincePrevious = self.streams[index].lastAt.map {
+            UInt32(clamping: min(max(uptime - $0, 0), Int64(Stamp.longest)))
+        }
+        let stamp = Stamp(
+            incarnation: self.incarnation,
+            number: number,
+            uptime: uptime,
+            sincePrevious: sincePrevious ?? Stamp.first
+        )
+        guard stamp.append(to: &message) else { return nil }
+        self.streams[index].last = number
+        self.streams[index].lastAt = uptime
+        self.streams[index].tails = 0
+        if self.leaving != nil { self.leaving?.isOutOfDate = true }
+        self.streams[index].entries.append(Entry(message: message, sentAt: uptime))
+        if !self.streams[index].isActive {
+            self.streams[index].isActive = true
+            self.active.append(index)
+        }
+        self.order.append(UInt32(index))
+        self.keptBytes += Self.size(message)
+        while self.keptBytes > self.configuration.historyBytes, self.order.count > 1 { self.evict() }
+        self.ledger.sent += 1
+        return DeliveryTicket(stream: UInt32(index), number: number)
+    }
+
+    private mutating func evict() {
+        guard let index = self.order.popFirst().map(Int.init), let entry = self.streams[index].entries.popFirst()
+        else { return }
+        self.keptBytes -= Self.size(entry.message)
+        self.streams[index].evictedAt = entry.sentAt
+    }
+
+    /// Tells who hears what, whenever the membership has said something and at every tick of it.
+    package mutating func update(_ reach: Reach, now: NIODeadline) -> [DeliveryAction] {
+        self.reach = reach
+        let proved = Set(reach.links.map(\.link))
+        self.suspended = self.suspended.filter { proved.contains($0.key) }
+        let epoch = self.routes.epoch
+        self.routes.update(reach, suspended: self.suspended)
+        return epoch == self.routes.epoch ? [] : self.flush(now)
+    }
+
+    // MARK: Time
+
+    package mutating func tick(now: NIODeadline) -> [DeliveryAction] {
+        let uptime = self.uptime(now)
+        let oldest = uptime - self.configuration.historyTime.nanoseconds / 1_000_000
+        while let index = self.order.first.map(Int.init), let first = self.streams[index].entries.first,
+            first.sentAt < oldest
+        {
+            self.evict()
+        }
+        if self.strategy != .first, uptime - self.movedAt >= self.configuration.moveEvery.nanoseconds / 1_000_000 {
+            self.movedAt = uptime
+            self.turns += 1
+            self.routes.epoch += 1
+        }
+        var actions = self.waitingStreams.isEmpty && self.unsure.isEmpty ? [] : self.flush(now)
+        self.tellTails(uptime, &actions)
+        self.sayGoodbye(uptime, &actions)
+        if uptime - self.sweptAt > 10_000 {
+            self.sweptAt = uptime
+            self.forgetIdle(uptime)
+        }
+        return actions
+    }
+
+    /// A stream that nobody can ask for any more is forgotten. If it goes on, it does so above the floor, and says so.
+    private mutating func forgetIdle(_ uptime: Int64) {
+        let oldest = uptime - 2 * self.configuration.historyTime.nanoseconds / 1_000_000
+        for (channel, index) in self.indices {
+            let stream = self.streams[index]
+            guard stream.entries.isEmpty, stream.waiting.isEmpty, !stream.isActive, (stream.lastAt ?? 0) < oldest
+            else { continue }
+            self.floor = max(self.floor, stream.last)
+            self.indices[channel] = nil
+            self.streams[index] = Stream(channel: "", audience: nil, last: 0)
+            self.free.append(index)
+        }
+    }
+
+    /// Refuses what still waits. Nothing is sent afterwards.
+    package mutating func end() -> [DeliveryAction] {
+        let waiting = self.waitingStreams.sorted().flatMap { self.streams[$0].waiting }
+        for index in self.waitingStreams { self.streams[index].waiting = [] }
+        self.waitingStreams = []
+        self.waitingBytes = 0
+        self.ledger.refused += waiting.count
+        if self.leaving == nil { self.leaving = Leaving(deadline: 0, nextAt: .max) }
+        return waiting.map { .refuse(waiting: $0.id, .stopping) }
+    }
+
+    /// For frames that this server sends.
+    func frame(_ body: DeliveryFrame.Body, to target: UInt64) -> ByteBuffer {
+        DeliveryFrame(name: self.name, incarnation: self.incarnation, target: target, body: body).encoded
+    }
+}

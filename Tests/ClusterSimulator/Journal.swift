@@ -1,0 +1,181 @@
+import CrossServerBus
+import NIOCore
+
+/// What was sent, and what has become of it.
+final class Journal {
+    struct Stream: Hashable {
+        var sender: UInt64
+        var channel: String
+    }
+
+    struct Sent {
+        var number: UInt64
+        var time: Int64
+        var pid: Int
+    }
+
+    struct Received {
+        var number: UInt64
+        var pid: Int
+        var time: Int64
+    }
+
+    /// By the order of their numbers.
+    var streams: [Stream: [Sent]] = [:]
+    var received: [UInt64: [Stream: [Received]]] = [:]
+    var gaps: [UInt64: [Stream: [DeliveryGap]]] = [:]
+    /// When the user sent each message.
+    var messages: [Int64] = []
+    var refused: Set<Int> = []
+    var contradictions: [String] = []
+    var frames = 0
+    var published = 0
+    var summary = Summary()
+
+    func makeMessage(_ time: Int64) -> Int {
+        self.messages.append(time)
+        return self.messages.count - 1
+    }
+
+    func sent(_ pid: Int, _ number: UInt64, by node: SimulatedNode, on channel: String) {
+        let stream = Stream(sender: node.incarnation, channel: channel)
+        self.streams[stream, default: []].append(Sent(number: number, time: node.simulation.now, pid: pid))
+    }
+
+    func refused(_ pid: Int) { self.refused.insert(pid) }
+
+    func contradict(_ text: String) {
+        if self.contradictions.count < 20 { self.contradictions.append(text) }
+    }
+
+    func delivered(_ message: ByteBuffer, on channel: String, to node: SimulatedNode) {
+        guard let stamp = Stamp(endOf: message) else {
+            self.summary.unnumbered += 1
+            return
+        }
+        guard let pid = message.getInteger(at: message.readerIndex + 4, as: UInt64.self) else {
+            return self.contradict("a message is damaged")
+        }
+        self.received[node.incarnation, default: [:]][
+            Stream(sender: stamp.incarnation, channel: channel),
+            default: []
+        ].append(Received(number: stamp.number, pid: Int(pid), time: node.simulation.now))
+    }
+
+    func gap(_ gap: DeliveryGap, of node: SimulatedNode) {
+        let stream = Stream(sender: gap.incarnation, channel: gap.channel)
+        self.gaps[node.incarnation, default: [:]][stream, default: []].append(gap)
+    }
+
+    /// Who subscribes anew begins anew.
+    func unsubscribed(_ incarnation: UInt64, _ channel: String) {
+        for stream in (self.received[incarnation] ?? [:]).keys where stream.channel == channel {
+            self.received[incarnation]?[stream] = nil
+        }
+        for stream in (self.gaps[incarnation] ?? [:]).keys where stream.channel == channel {
+            self.gaps[incarnation]?[stream] = nil
+        }
+    }
+}
+
+// The rules.
+extension Simulation {
+    func check() -> [String] {
+        let journal = self.journal
+        journal.summary.frames = journal.frames
+        journal.summary.published = journal.published
+        journal.summary.sent = journal.streams.values.reduce(0) { $0 + $1.count }
+        journal.summary.refused = journal.refused.count
+        for node in self.allNodes {
+            self.checkOrder(node)
+            guard node.isAlive else { continue }
+            self.checkNothingIsMissing(node)
+            self.checkEnd(node)
+        }
+        return journal.contradictions
+    }
+
+    private func name(_ incarnation: UInt64) -> String {
+        let node = self.allNodes.first { $0.incarnation == incarnation }
+        return "\(node?.name ?? "?")/\(node.map { "\($0.bornAt / 1_000)" } ?? "?")"
+    }
+
+    private func checkOrder(_ node: SimulatedNode) {
+        for (stream, received) in self.journal.received[node.incarnation] ?? [:] {
+            var last: UInt64 = 0
+            for item in received {
+                let place = "\(self.name(stream.sender)) to \(self.name(node.incarnation)) on \(stream.channel)"
+                let time = "\(item.number) at \(item.time / 1_000)"
+                if item.number == last { self.journal.contradict("twice: \(place) \(time)") }
+                if item.number < last { self.journal.contradict("out of order: \(place) \(time) after \(last)") }
+                last = max(last, item.number)
+                if self.journal.refused.contains(item.pid) {
+                    self.journal.contradict("refused and delivered: \(place) \(time)")
+                }
+                if let channel = node.channels[stream.channel],
+                    self.journal.messages[item.pid] < channel.requestedAt - 1_100_000, item.time >= channel.requestedAt,
+                    self.journal.streams[stream]?.first(where: { $0.pid == item.pid })
+                        .map({ $0.time < channel.requestedAt - 1_100_000 }) ?? true
+                {
+                    self.journal.contradict("sent before the subscription: \(place) \(time)")
+                }
+            }
+        }
+    }
+
+    private func checkNothingIsMissing(_ node: SimulatedNode) {
+        for (stream, sent) in self.journal.streams where stream.sender != node.incarnation {
+            guard let since = node.channels[stream.channel]?.inForceAt,
+                let sender = self.allNodes.first(where: { $0.incarnation == stream.sender })
+            else { continue }
+            let received = self.journal.received[node.incarnation]?[stream] ?? []
+            let numbers = Set(received.map(\.number))
+            let gaps = self.journal.gaps[node.incarnation]?[stream] ?? []
+            let top = received.last?.number ?? 0
+            for item in sent where item.time > since + 1_000 {
+                self.journal.summary.owed += 1
+                let isGap = gaps.contains { ($0.first ?? 0) <= item.number && item.number <= $0.last }
+                let isCertain = gaps.contains { ($0.first ?? .max) <= item.number && item.number <= $0.last }
+                let place = "\(self.name(stream.sender)) to \(self.name(node.incarnation)) on \(stream.channel) "
+                let text = place + "\(item.number) sent at \(item.time / 1_000), subscribed \(since / 1_000)"
+                if numbers.contains(item.number) {
+                    self.journal.summary.delivered += 1
+                    if isCertain { self.journal.contradict("reported as a gap and delivered: \(text)") }
+                } else if isGap {
+                    self.journal.summary.gaps += 1
+                } else if sender.isAlive {
+                    self.journal.contradict("missing: \(text)")
+                } else if item.number < top {
+                    self.journal.contradict("missing in the middle of a dead server's: \(text)")
+                } else if sender.acknowledgedBy?.contains(node.incarnation) == true {
+                    self.journal.contradict("missing though acknowledged: \(text)")
+                } else {
+                    self.journal.summary.unpromised += 1
+                }
+            }
+        }
+    }
+
+    private func checkEnd(_ node: SimulatedNode) {
+        let name = self.name(node.incarnation)
+        let others = self.allNodes.filter { $0.isAlive && $0 !== node }
+        if others.contains(where: { $0.name == node.name }) { self.journal.contradict("two lives of \(name)") }
+        let expected = Set(others.map { String($0.incarnation, radix: 36) })
+        let seen = Set(node.membership.members(now: node.now).map(\.incarnation))
+        if seen != expected { self.journal.contradict("\(name) sees \(seen), not \(expected)") }
+        if node.membership.linksReachingAll.count != self.knownRedis(node.name).count {
+            self.journal.contradict("\(name) reaches all over \(node.membership.linksReachingAll) only")
+        }
+        let unreachable = node.membership.unreachable(now: node.now)
+        if !unreachable.isEmpty { self.journal.contradict("\(name) does not reach \(unreachable)") }
+        if node.sender.queueBytes > 0 { self.journal.contradict("\(name) has messages waiting") }
+        for other in others {
+            guard let ledger = node.receiver.ledger(of: other.incarnation) else { continue }
+            self.journal.summary.repeats += ledger.repeats
+            self.journal.summary.requests += ledger.requests
+            if node.receiver.missesSome(of: other.incarnation) {
+                self.journal.contradict("\(name) still waits for messages of \(self.name(other.incarnation))")
+            }
+        }
+    }
+}
