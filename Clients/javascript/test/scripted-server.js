@@ -9,6 +9,7 @@ const { Inbox } = require('./inbox.js');
  * - `normal`: accepts, and echoes empty texts;
  * - `mute`: echoes nothing;
  * - `frozen`: reads nothing after the handshake, like a stopped process;
+ * - `broken`: sends what is no frame after the handshake;
  * - `silent`: accepts TCP connections and never says a word;
  * - `refuses`: answers each handshake with 401.
  */
@@ -70,6 +71,7 @@ class ScriptedServer {
       }
     });
     if (this.kind === 'frozen') socket.pause();
+    if (this.kind === 'broken') socket.write(Buffer.from([0xF3, 0x01, 0x78]));
   }
 
   /** As if the process were killed: no Close frames. */
