@@ -152,6 +152,22 @@ let package = Package(
             ],
             swiftSettings: settings
         ),
+        .target(
+            name: "CrossServerPage",
+            path: "Clients",
+            sources: ["page/PageFiles.swift"],
+            resources: [
+                .embedInCode("javascript/websocket-connector.js"),
+                .embedInCode("page/client.js"),
+                .embedInCode("page/cluster.js"),
+                .embedInCode("page/conversation.js"),
+                .embedInCode("page/dom.js"),
+                .embedInCode("page/index.html"),
+                .embedInCode("page/page.js"),
+                .embedInCode("page/style.css"),
+            ],
+            swiftSettings: settings
+        ),
         .executableTarget(
             name: "CrossServerCommand",
             dependencies: [
@@ -159,11 +175,14 @@ let package = Package(
                 "CrossServerBus",
                 "CrossServerClient",
                 "CrossServerHummingbird",
+                "CrossServerPage",
                 "CrossServerRedis",
                 "CrossServerWire",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "HummingbirdCore", package: "hummingbird"),
+                .product(name: "HummingbirdTLS", package: "hummingbird"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),

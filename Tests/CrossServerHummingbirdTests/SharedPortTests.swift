@@ -115,13 +115,17 @@ struct SharedPortTests {
     func wrongUpgradesAreAnsweredByTheAdapter(line: String, field: String, wrong: String, status: String) async throws {
         try await SharedPort.run { port in
             let raw = try await port.rawConnection()
-            try await raw.send(line + "\r\n" + (field.isEmpty ? Self.upgrade : Self.upgrade.replacing(field, with: wrong)))
+            let fields = field.isEmpty ? Self.upgrade : Self.upgrade.replacing(field, with: wrong)
+            try await raw.send("\(line)\r\n\(fields)")
             #expect(try await raw.readToEnd().hasPrefix("HTTP/1.1 \(status)\r\n"))
             #expect(port.adapter.statistics.connections == 0)
         }
     }
 
-    @Test(.timeLimit(.minutes(1)), arguments: ["\u{16}\u{3}\u{1}\r\n\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "nonsense\r\n\r\n"])
+    @Test(
+        .timeLimit(.minutes(1)),
+        arguments: ["\u{16}\u{3}\u{1}\r\n\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "nonsense\r\n\r\n"]
+    )
     func whatIsNoHTTPIsRefused(bytes: String) async throws {
         try await SharedPort.run { port in
             let raw = try await port.rawConnection()

@@ -145,7 +145,9 @@ extension WebSocketCrossServerAdapter: Service {
     /// ``run()`` is told to stop. Idempotent.
     func quiesce() {
         let isFirst = self.lifecycle.withLock { lifecycle in
-            guard !lifecycle.isQuiescing, lifecycle.phase == .created || lifecycle.phase == .running else { return false }
+            guard !lifecycle.isQuiescing, lifecycle.phase == .created || lifecycle.phase == .running else {
+                return false
+            }
             lifecycle.isQuiescing = true
             return true
         }
@@ -156,6 +158,14 @@ extension WebSocketCrossServerAdapter: Service {
             loop.eventLoop.scheduleTask(in: TimeAmount(self.configuration.shutdown.deadline)) { [weak loop] in
                 loop?.connections.cutAll()
             }
+        }
+    }
+
+    /// Cuts every client without a close frame and takes no new ones, as when the process dies.
+    package func cutClients() {
+        self.lifecycle.withLock { $0.isQuiescing = true }
+        for loop in self.loops.all {
+            loop.post { loop.connections.cutAll() }
         }
     }
 
