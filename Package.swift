@@ -260,6 +260,7 @@ let package = Package(
             name: "CrossServerHummingbirdTests",
             dependencies: [
                 "CrossServer",
+                "CrossServerBus",
                 "CrossServerHummingbird",
                 "CrossServerTesting",
                 .product(name: "HTTPTypes", package: "swift-http-types"),

@@ -164,7 +164,9 @@ final class DemoCluster: Service {
             bus: bus,
             group: ServiceGroup(configuration: .init(services: [adapter], logger: self.logger))
         )
-        if index > 0 {
+        if index == 0 {
+            adapter.expectClients()
+        } else {
             adapter.onWebSocketEvent(.listening) { address async in
                 await self.opened(index, life, port: address.port)
             }

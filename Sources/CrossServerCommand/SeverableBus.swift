@@ -37,6 +37,14 @@ final class SeverableBus: Bus {
         try await self.bus.subscribed(to: channels, within: timeout)
     }
 
+    func countSubscribers(
+        of channels: [String],
+        over link: BusLink,
+        completion: @escaping @Sendable ([Int]?) -> Void
+    ) {
+        self.bus.countSubscribers(of: channels, over: link, completion: completion)
+    }
+
     func drained(within timeout: Duration) async throws {
         try await self.bus.drained(within: timeout)
     }

@@ -26,6 +26,7 @@ extension HTTPServerBuilder {
         to adapter: WebSocketCrossServerAdapter,
         configuration: HTTP1Channel.Configuration = .init()
     ) -> HTTPServerBuilder {
+        adapter.expectClients()
         let limits = adapter.configuration.limits
         return .http1WebSocketUpgrade(limits: limits, configuration: configuration) { request in
             if let path = adapter.configuration.path, request.path != path { return nil }

@@ -1,4 +1,5 @@
 import CrossServer
+import CrossServerBus
 import CrossServerHummingbird
 import CrossServerTesting
 import Hummingbird
@@ -20,13 +21,19 @@ struct SharedPort: Sendable {
     /// Runs both with a route `/hello`, an `echo` event and ids from `?id=`.
     static func run(
         _ order: Order = .adapterFirst,
+        bus: (any Bus)? = nil,
         configuration: WebSocketCrossServerAdapter.Configuration = .init(),
         eventLoopGroup: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton,
         server: ((WebSocketCrossServerAdapter) -> HTTPServerBuilder)? = nil,
         body: (SharedPort) async throws -> Void
     ) async throws {
         let logger = Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() })
-        let adapter = WebSocketCrossServerAdapter(serverName: "test", configuration: configuration, logger: logger)
+        let adapter = WebSocketCrossServerAdapter(
+            serverName: "test",
+            bus: bus,
+            configuration: configuration,
+            logger: logger
+        )
         adapter.onWebSocketEvent("echo") { _, payload, reply in reply?(payload) }
         let router = Router()
         router.get("hello") { _, _ in "hello" }

@@ -1,4 +1,5 @@
 import CrossServer
+import CrossServerBus
 import CrossServerHummingbird
 import CrossServerTesting
 import HTTPTypes
@@ -169,6 +170,19 @@ struct SharedPortTests {
             try await http.send(Self.get("/hello"))
             #expect(try await http.read(until: "hello").hasPrefix("HTTP/1.1 200 OK\r\n"))
             #expect(try await client.request("echo", 1) == 1)
+        }
+    }
+
+    @Test(.timeLimit(.minutes(1)))
+    func clientsGetTheMessagesOfOtherServers() async throws {
+        let hub = InProcessBus.Hub(eventLoopGroup: MultiThreadedEventLoopGroup.singleton)
+        try await SharedPort.run(bus: hub.makeBus()) { port in
+            try await withCluster(["other"], buses: [hub.makeBus()]) { servers in
+                try await port.adapter.waitForBus()
+                let client = try await port.connect("/?id=1")
+                try servers[0].broadcast("news", 1)
+                #expect(try await client.next("news") == 1)
+            }
         }
     }
 
