@@ -21,6 +21,7 @@ let package = Package(
         .library(name: "CrossServer", targets: ["CrossServer"]),
         .library(name: "CrossServerBus", targets: ["CrossServerBus"]),
         .library(name: "CrossServerClient", targets: ["CrossServerClient"]),
+        .library(name: "CrossServerHummingbird", targets: ["CrossServerHummingbird"]),
         .library(name: "CrossServerRESP", targets: ["CrossServerRESP"]),
         .library(name: "CrossServerRedis", targets: ["CrossServerRedis"]),
         .library(name: "CrossServerTesting", targets: ["CrossServerTesting"]),
@@ -36,6 +37,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
         .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
+        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
     ],
     targets: [
@@ -126,6 +128,18 @@ let package = Package(
             swiftSettings: settings
         ),
         .target(
+            name: "CrossServerHummingbird",
+            dependencies: [
+                "CrossServer",
+                "CrossServerWebSocket",
+                .product(name: "HTTPTypes", package: "swift-http-types"),
+                .product(name: "HummingbirdCore", package: "hummingbird"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+            ],
+            swiftSettings: settings
+        ),
+        .target(
             name: "CrossServerTesting",
             dependencies: [
                 "CrossServer",
@@ -138,16 +152,37 @@ let package = Package(
             ],
             swiftSettings: settings
         ),
+        .target(
+            name: "CrossServerPage",
+            path: "Clients",
+            sources: ["page/PageFiles.swift"],
+            resources: [
+                .embedInCode("javascript/websocket-connector.js"),
+                .embedInCode("page/client.js"),
+                .embedInCode("page/cluster.js"),
+                .embedInCode("page/conversation.js"),
+                .embedInCode("page/dom.js"),
+                .embedInCode("page/index.html"),
+                .embedInCode("page/page.js"),
+                .embedInCode("page/style.css"),
+            ],
+            swiftSettings: settings
+        ),
         .executableTarget(
             name: "CrossServerCommand",
             dependencies: [
                 "CrossServer",
                 "CrossServerBus",
                 "CrossServerClient",
+                "CrossServerHummingbird",
+                "CrossServerPage",
                 "CrossServerRedis",
                 "CrossServerWire",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "HTTPTypes", package: "swift-http-types"),
+                .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "HummingbirdCore", package: "hummingbird"),
+                .product(name: "HummingbirdTLS", package: "hummingbird"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
@@ -218,6 +253,23 @@ let package = Package(
                 .product(name: "NIOSSL", package: "swift-nio-ssl"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
                 .product(name: "ServiceLifecycleTestKit", package: "swift-service-lifecycle"),
+            ],
+            swiftSettings: settings
+        ),
+        .testTarget(
+            name: "CrossServerHummingbirdTests",
+            dependencies: [
+                "CrossServer",
+                "CrossServerBus",
+                "CrossServerHummingbird",
+                "CrossServerTesting",
+                .product(name: "HTTPTypes", package: "swift-http-types"),
+                .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "HummingbirdCore", package: "hummingbird"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ],
             swiftSettings: settings
         ),

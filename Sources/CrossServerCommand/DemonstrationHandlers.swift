@@ -3,6 +3,7 @@ import CrossServer
 extension WebSocketCrossServerAdapter {
     /// The handlers of `crossserver serve`.
     func addDemonstrationHandlers() {
+        self.addClusterHandlers()
         self.onCrossServerEvent("echo") { event, reply in
             reply?(["echo": event.payload, "server": Payload(self.serverName)])
         }

@@ -40,6 +40,9 @@ struct Serve: AsyncParsableCommand {
     @Flag(help: "Take no clients: only talk to other servers. Prints 'running' when it can. Needs --redis.")
     var noWebsocket = false
 
+    @Flag(help: "Serve a page to try it in a browser, /healthz and /readyz on the same port.")
+    var page = false
+
     @OptionGroup(title: "Cluster")
     var cluster: ClusterOptions
 
@@ -71,20 +74,22 @@ struct Serve: AsyncParsableCommand {
         let bus = try self.cluster.makeBus(environment, serverName: name, logger: logger)
         let hasNoWebSocket = try environment.flag(self.noWebsocket, for: "no-websocket")
         if hasNoWebSocket, bus == nil { throw ValidationError("--no-websocket needs --redis") }
-        let address = ListenAddress.host(
-            try environment.value(self.host, for: "host") ?? "127.0.0.1",
-            port: try environment.value(self.port, for: "port")?.rawValue ?? 9000
-        )
+        let hasPage = try environment.flag(self.page, for: "page")
+        if hasNoWebSocket, hasPage { throw ValidationError("--no-websocket and --page exclude each other") }
+        let host = try environment.value(self.host, for: "host") ?? "127.0.0.1"
+        let port = try environment.value(self.port, for: "port")?.rawValue ?? 9000
         let adapter = WebSocketCrossServerAdapter(
             serverName: name,
-            listening: hasNoWebSocket ? nil : address,
+            listening: hasNoWebSocket || hasPage ? nil : .host(host, port: port),
             bus: bus,
             configuration: try self.adapterConfiguration(environment),
             logger: logger
         )
         adapter.addDemonstrationHandlers()
         var services: [any Service] = [adapter]
-        if hasNoWebSocket {
+        if hasPage {
+            services.append(PageServer(adapter, host: host, port: port))
+        } else if hasNoWebSocket {
             services.append(
                 Announcer {
                     await adapter.waitForBusIfAny()

@@ -39,7 +39,7 @@ public struct CrossServerError: Error, Sendable, CustomStringConvertible {
     /// What to do about it.
     public let message: String
 
-    init(_ code: Code, _ message: String) {
+    package init(_ code: Code, _ message: String) {
         self.code = code
         self.message = message
     }

@@ -14,10 +14,12 @@ extension WebSocketCrossServerAdapter: Service {
 
         var phase = Phase.created
         var address: SocketAddress?
+        /// The server that hands over connections stops: see ``WebSocketCrossServerAdapter/quiesce()``.
+        var isQuiescing = false
     }
 
     var isStopping: Bool {
-        self.lifecycle.withLock { $0.phase == .stopping || $0.phase == .stopped }
+        self.lifecycle.withLock { $0.isQuiescing || $0.phase == .stopping || $0.phase == .stopped }
     }
 
     /// Where the server listens, with the port that the kernel chose; nil before and after.
@@ -102,18 +104,18 @@ extension WebSocketCrossServerAdapter: Service {
         }
     }
 
+    /// An idle connection keeps its receive buffer: a small one to begin with, larger for those who send much.
+    static let receiveAllocator = AdaptiveRecvByteBufferAllocator(minimum: 512, initial: 512, maximum: 65_536)
+    /// What the kernel does not take is kept by the handler, where it is bounded and can be dropped.
+    static let writeWaterMark = ChannelOptions.Types.WriteBufferWaterMark(low: 16_384, high: 65_536)
+
     private func bootstrap(tls: NIOSSLContext?) -> ServerBootstrap {
         ServerBootstrap(group: self.eventLoopGroup)
             .serverChannelOption(.backlog, value: self.configuration.backlog)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             .serverChannelOption(.maxMessagesPerRead, value: 64)
-            // An idle connection keeps its receive buffer: a small one to begin with, larger for those who send much.
-            .childChannelOption(
-                .recvAllocator,
-                value: AdaptiveRecvByteBufferAllocator(minimum: 512, initial: 512, maximum: 65_536)
-            )
-            // What the kernel does not take is kept by the handler, where it is bounded and can be dropped.
-            .childChannelOption(.writeBufferWaterMark, value: .init(low: 16_384, high: 65_536))
+            .childChannelOption(.recvAllocator, value: Self.receiveAllocator)
+            .childChannelOption(.writeBufferWaterMark, value: Self.writeWaterMark)
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture { try self.initialize(channel, tls: tls) }
             }
@@ -139,15 +141,47 @@ extension WebSocketCrossServerAdapter: Service {
         self.logger.info("stopped")
     }
 
-    private func closeClients(within deadline: Duration) async {
+    /// Closes the clients when the server that hands over connections waits for their end, which can be before
+    /// ``run()`` is told to stop. Idempotent.
+    func quiesce() {
+        let isFirst = self.lifecycle.withLock { lifecycle in
+            guard !lifecycle.isQuiescing, lifecycle.phase == .created || lifecycle.phase == .running else {
+                return false
+            }
+            lifecycle.isQuiescing = true
+            return true
+        }
+        guard isFirst else { return }
+        self.logger.info("closing clients", metadata: ["clients": "\(self.connections.count)"])
+        self.beginClosingClients()
+        for loop in self.loops.all {
+            loop.eventLoop.scheduleTask(in: TimeAmount(self.configuration.shutdown.deadline)) { [weak loop] in
+                loop?.connections.cutAll()
+            }
+        }
+    }
+
+    /// Cuts every client without a close frame and takes no new ones, as when the process dies.
+    package func cutClients() {
+        self.lifecycle.withLock { $0.isQuiescing = true }
+        for loop in self.loops.all {
+            loop.post { loop.connections.cutAll() }
+        }
+    }
+
+    private func beginClosingClients() {
         let loops = self.loops.all
         let pace = max(self.configuration.shutdown.clientsPerSecond / max(loops.count, 1), 1)
         for loop in loops {
             loop.post { loop.connections.closeAll(perSecond: pace) }
         }
+    }
+
+    private func closeClients(within deadline: Duration) async {
+        self.beginClosingClients()
         if await self.drained(within: deadline) { return }
         self.logger.warning("cutting what is left", metadata: ["clients": "\(self.connections.count)"])
-        for loop in loops {
+        for loop in self.loops.all {
             loop.post { loop.connections.cutAll() }
         }
         // Handlers that do not heed their cancellation are left behind.

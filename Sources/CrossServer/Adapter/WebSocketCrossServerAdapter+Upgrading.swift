@@ -184,6 +184,25 @@ extension WebSocketCrossServerAdapter {
         try channel.pipeline.syncOperations.addHandler(handler)
     }
 
+    /// Clients will be handed over: messages of other servers for them are heard from now on. Idempotent.
+    package func expectClients() {
+        self.cluster.serveClients()
+    }
+
+    /// Takes over a connection of another server that has not answered anything yet, from its first byte on.
+    ///
+    /// To be called on the channel's event loop.
+    package func takeOver(_ channel: any Channel) throws {
+        self.expectClients()
+        if let options = channel.syncOptions {
+            try options.setOption(.recvAllocator, value: Self.receiveAllocator)
+            try options.setOption(.writeBufferWaterMark, value: Self.writeWaterMark)
+            try options.setOption(.allowRemoteHalfClosure, value: false)
+            if channel.remoteAddress?.port != nil { try options.setOption(.tcpOption(.tcp_nodelay), value: 1) }
+        }
+        try self.initialize(channel, tls: nil)
+    }
+
     /// Upgrades connections of a swift-nio HTTP server, so that both share a port.
     ///
     /// ```swift

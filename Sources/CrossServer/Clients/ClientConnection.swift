@@ -156,6 +156,10 @@ extension ClientConnection: WebSocketHandlerDelegate {
         self.adapter.logThrottles.slowClient.log(self.adapter.logger, level: .notice, "messages dropped: slow client")
     }
 
+    func webSocketShouldQuiesce(_ handler: WebSocketHandler) {
+        self.adapter.quiesce()
+    }
+
     func webSocket(_ handler: WebSocketHandler, closed close: WebSocketClose) {
         self.handler = nil
         self.socket.markEnded()

@@ -130,6 +130,8 @@ public final class WebSocketHandler: ChannelDuplexHandler, RemovableChannelHandl
     public func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
         if let event = event as? ChannelEvent, event == .inputClosed {
             self.perform(self.closing.inputEnded())
+        } else if event is ChannelShouldQuiesceEvent {
+            self.delegate?.webSocketShouldQuiesce(self)
         }
         context.fireUserInboundEventTriggered(event)
     }

@@ -1,3 +1,4 @@
+import CrossServerWire
 public import NIOCore
 
 /// Receives what happens on a connection. All calls come on the channel's event loop.
@@ -13,6 +14,15 @@ public protocol WebSocketHandlerDelegate: AnyObject {
     /// The outbound limit dropped a message. Called from within ``WebSocketHandler/send(_:)``.
     func webSocket(_ handler: WebSocketHandler, dropped message: EncodedMessage)
 
+    /// The server that accepted the connection stops gracefully, and waits for its end. By default it is closed with 1001.
+    func webSocketShouldQuiesce(_ handler: WebSocketHandler)
+
     /// The connection is gone. Exactly once, and the last call; the handler then lets go of the delegate.
     func webSocket(_ handler: WebSocketHandler, closed close: WebSocketClose)
+}
+
+extension WebSocketHandlerDelegate {
+    public func webSocketShouldQuiesce(_ handler: WebSocketHandler) {
+        handler.close(code: .goingAway, reason: "server stops")
+    }
 }

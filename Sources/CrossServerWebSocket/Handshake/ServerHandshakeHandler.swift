@@ -89,7 +89,7 @@ public final class ServerHandshakeHandler: ChannelDuplexHandler, RemovableChanne
     }
 
     public func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-        if let event = event as? ChannelEvent, event == .inputClosed {
+        if event is ChannelShouldQuiesceEvent || event as? ChannelEvent == .inputClosed {
             context.close(promise: nil)
         }
         context.fireUserInboundEventTriggered(event)
