@@ -41,6 +41,7 @@ extension ClusterNode {
             return
         }
         do {
+            if event.event == ClusterQuestion.askClient { return try self.askClient(event, reply) }
             guard let answer = try self.answer(event) else { return }
             reply?(answer)
         } catch {

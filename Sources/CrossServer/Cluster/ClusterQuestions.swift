@@ -79,4 +79,10 @@ enum ClusterQuestion {
         var namespace: String
         var room: String
     }
+
+    /// Ask the client with the id an event with a payload, and pass on its reply. The client's payload may be anything:
+    /// it is not decoded on the way.
+    static let askClient = "askClient"
+    /// Begins the code of a failure that is not the client's.
+    static let serverCode = "csbp:"
 }

@@ -51,6 +51,40 @@ struct QuestionTests {
         }
     }
 
+    @Test func aClientOfAnotherServerIsAsked() async throws {
+        try await withChat(["a": ["1"], "b": ["2"]]) { chat in
+            for server in chat.servers {
+                async let answer = server.emit(toSocketId: "2", "color", ["é": 1], timeout: .seconds(60))
+                let question = try await chat["2"].nextText()
+                #expect(question.hasPrefix(#"{"event":"color","payload":{"é":1},"requestId":""#))
+                let id = try #require(try Payload(json: question)["requestId"])
+                try chat["2"].send(#"{"payload":{"color":"red"},"requestId":\#(id.json)}"#)
+                #expect(try await answer == ["color": "red"])
+
+                let failing = Task { try await server.emit(toSocketId: "2", "color", timeout: .seconds(60)) }
+                let second = try #require(try Payload(json: try await chat["2"].nextText())["requestId"])
+                try chat["2"].send(#"{"requestId":\#(second.json),"error":{"code":"TIMEOUT","message":"no"}}"#)
+                let failure = await #expect(throws: RequestFailure.self) { try await failing.value }
+                #expect(failure == RequestFailure(code: "TIMEOUT", message: "no"))
+            }
+            let server = chat.servers[0]
+            let ignored = await #expect(throws: CrossServerError.self) {
+                try await server.emit(toSocketId: "2", "color", timeout: .milliseconds(50))
+            }
+            #expect(ignored?.code == .timeout)
+            _ = try await chat["2"].nextText()
+            let cut = Task { try await server.emit(toSocketId: "2", "color", timeout: .seconds(60)) }
+            _ = try await chat["2"].nextText()
+            try chat["2"].terminate()
+            let closed = await #expect(throws: CrossServerError.self) { try await cut.value }
+            #expect(closed?.code == .socketClosed)
+            let unknown = await #expect(throws: CrossServerError.self) {
+                try await server.emit(toSocketId: "nobody", "color", timeout: .seconds(60))
+            }
+            #expect(unknown?.code == .unknownSocket)
+        }
+    }
+
     @Test func aServerWithoutABusAnswersAlone() async throws {
         try await withServer(prepare: Chat.prepare) { server in
             let client = try await server.connect("/?id=1")
