@@ -19,10 +19,13 @@ struct Scenario: CustomStringConvertible {
     /// Items that wait for a subscriber when Redis cuts it.
     var outputLimit: Int
     var duplication: Double
+    /// Of messages, on the way from Redis to one subscriber, without any sign.
+    var loss: Double
     var hasOriginal: Bool
     var addsRedis = false
     var removesRedis = false
     var isNearLimits: Bool
+    var isForgetful: Bool
     private var subscriptions: [String: [String]] = [:]
 
     init(_ random: inout SeededGenerator) {
@@ -31,10 +34,13 @@ struct Scenario: CustomStringConvertible {
         self.strategy = [.random, .roundRobin, .first].randomElement(using: &random) ?? .first
         self.outputLimit = Int.random(in: 0...2, using: &random) == 0 ? 150 : 100_000
         self.duplication = Int.random(in: 0...3, using: &random) == 0 ? 0.02 : 0
+        self.loss = Int.random(in: 0...3, using: &random) == 0 ? 0.01 : 0
         self.hasOriginal = Int.random(in: 0...3, using: &random) == 0
         self.isNearLimits = Int.random(in: 0...4, using: &random) == 0
-        self.delivery.historyTime = .seconds(8)
-        self.delivery.queueTime = .seconds(4)
+        // Some are too short for the longest faults: then there are gaps.
+        self.isForgetful = Int.random(in: 0...7, using: &random) == 0
+        self.delivery.historyTime = .milliseconds(self.isForgetful ? 1_500 : 8_000)
+        self.delivery.queueTime = .milliseconds(self.isForgetful ? 1_000 : 4_000)
         self.delivery.moveEvery = .seconds(2)
         if self.isNearLimits {
             self.delivery.historyBytes = 40_000
@@ -61,7 +67,8 @@ struct Scenario: CustomStringConvertible {
         \(self.nodeCount) servers, \(self.redisCount) Redis servers\(self.addsRedis ? ", one added" : "")\
         \(self.removesRedis ? ", one removed" : ""), \(self.strategy), output limit \(self.outputLimit)\
         \(self.duplication > 0 ? ", duplicates" : "")\(self.hasOriginal ? ", with an original node" : "")\
-        \(self.isNearLimits ? ", near the limits" : "")
+        \(self.loss > 0 ? ", losses" : "")\(self.isNearLimits ? ", near the limits" : "")\
+        \(self.isForgetful ? ", forgetful" : "")
         """
     }
 }

@@ -35,6 +35,11 @@ final class SimulatedRedis {
 
     func publish(_ packet: Packet, to channel: String) {
         for subscriber in self.subscribers[channel] ?? [] where subscriber.isOpenThere {
+            if case .bytes(let bytes) = packet, !DeliveryFrame.isFrame(bytes),
+                self.simulation.chance(self.simulation.scenario.loss)
+            {
+                continue
+            }
             subscriber.reply(.message(channel, packet))
         }
     }

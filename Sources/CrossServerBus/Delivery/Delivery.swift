@@ -87,7 +87,9 @@ package struct DeliveryGap: Sendable, Hashable {
 
     package var name: String
     package var incarnation: UInt64
-    package var channel: String
+    /// Nil when it is not known which channels had messages: this server heard nothing for so long that the sender has
+    /// forgotten them.
+    package var channel: String?
     /// Nil when it is not known which was the first.
     package var first: UInt64?
     package var last: UInt64

@@ -37,6 +37,8 @@ package struct DeliveryFrame: Sendable, Equatable {
         package var isLast: Bool
         /// The sender is about to stop, and waits for ``Body/acknowledge(token:)``.
         package var isLeaving: Bool
+        /// There were channels that the sender does not know any more.
+        package var isIncomplete = false
         package var heads: [Head]
     }
 
@@ -96,7 +98,7 @@ extension DeliveryFrame {
         case .requestHeads(let since, let token):
             buffer.writeMultipleIntegers(since, token)
         case .heads(let heads):
-            let flags = UInt8(heads.isLast ? 1 : 0) | UInt8(heads.isLeaving ? 2 : 0)
+            let flags = UInt8(heads.isLast ? 1 : 0) | UInt8(heads.isLeaving ? 2 : 0) | UInt8(heads.isIncomplete ? 4 : 0)
             buffer.writeMultipleIntegers(heads.token, flags, UInt8(clamping: heads.heads.count))
             for head in heads.heads {
                 buffer.writeShort(head.channel)
@@ -196,7 +198,13 @@ extension DeliveryFrame {
             else { return nil }
             heads.append(Head(channel: channel, last: last, uptime: uptime))
         }
-        return Heads(token: token, isLast: flags & 1 != 0, isLeaving: flags & 2 != 0, heads: heads)
+        return Heads(
+            token: token,
+            isLast: flags & 1 != 0,
+            isLeaving: flags & 2 != 0,
+            isIncomplete: flags & 4 != 0,
+            heads: heads
+        )
     }
 }
 

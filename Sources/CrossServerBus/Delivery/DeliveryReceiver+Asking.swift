@@ -114,6 +114,7 @@ extension DeliveryReceiver {
     private mutating func received(_ heads: DeliveryFrame.Heads, _ peer: Int, _ time: Int64) {
         for head in heads.heads { self.received(head, peer, time) }
         if let sync = self.peers[peer].sync, heads.token == sync.token, !heads.isLeaving, heads.isLast {
+            if heads.isIncomplete { self.reportUnknown(peer) }
             if let again = sync.againAt {
                 self.peers[peer].syncTurn += 1
                 let token = UInt64(self.peers[peer].syncTurn)
@@ -125,6 +126,20 @@ extension DeliveryReceiver {
         if heads.isLeaving, !self.peers[peer].streams.contains(where: self.isMissingSome) {
             self.tell(peer, .acknowledge(token: heads.token), turn: Int(heads.token % 1_024))
         }
+    }
+
+    /// There may be messages on channels that even the sender has forgotten.
+    private mutating func reportUnknown(_ peer: Int) {
+        self.peers[peer].ledger.missing += 1
+        let gap = DeliveryGap(
+            name: self.peers[peer].name,
+            incarnation: self.peers[peer].incarnation,
+            channel: nil,
+            first: nil,
+            last: 0,
+            reason: .notKept
+        )
+        self.actions.append(.gap(gap))
     }
 
     private mutating func received(_ head: DeliveryFrame.Head, _ peer: Int, _ time: Int64) {

@@ -111,9 +111,10 @@ package struct DeliveryReceiver: Sendable {
         self.peerIndices[incarnation].map { self.peers[$0].ledger }
     }
 
-    /// Whether messages of the life are known to be missing.
+    /// Whether messages of the life are known to be missing, or are held back.
     package func missesSome(of incarnation: UInt64) -> Bool {
-        self.peerIndices[incarnation].map { self.peers[$0].streams.contains(where: self.isMissingSome) } ?? false
+        guard let peer = self.peerIndices[incarnation] else { return false }
+        return self.peers[peer].streams.contains { self.isMissingSome($0) || !self.streams[$0].held.isEmpty }
     }
 
     // MARK: Messages

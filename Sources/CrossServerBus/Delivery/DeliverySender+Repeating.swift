@@ -164,7 +164,13 @@ extension DeliverySender {
         repeat {
             let part = Array(rest.prefix(DeliveryFrame.maximumHeads))
             rest = rest.dropFirst(DeliveryFrame.maximumHeads)
-            let heads = DeliveryFrame.Heads(token: token, isLast: rest.isEmpty, isLeaving: false, heads: part)
+            let heads = DeliveryFrame.Heads(
+                token: token,
+                isLast: rest.isEmpty,
+                isLeaving: false,
+                isIncomplete: self.forgottenUntil.map { $0 >= since } ?? false,
+                heads: part
+            )
             self.tell(asker, .heads(heads), &actions)
         } while !rest.isEmpty
     }

@@ -53,6 +53,26 @@ package struct DeliverySender: Sendable {
         /// How often the last number was told since the last message.
         var tails = 0
         var isActive = false
+
+        /// Numbers and keeps a message.
+        ///
+        /// - Returns: whether the last number was to be told already; nil when the message cannot be numbered.
+        mutating func add(_ message: inout ByteBuffer, of incarnation: UInt64, at uptime: Int64) -> Bool? {
+            let sincePrevious = self.lastAt.map { UInt32(clamping: min(max(uptime - $0, 0), Int64(Stamp.longest))) }
+            let stamp = Stamp(
+                incarnation: incarnation,
+                number: self.last + 1,
+                uptime: uptime,
+                sincePrevious: sincePrevious ?? Stamp.first
+            )
+            guard stamp.append(to: &message) else { return nil }
+            self.last += 1
+            self.lastAt = uptime
+            self.tails = 0
+            self.entries.append(Entry(message: message, sentAt: uptime))
+            defer { self.isActive = true }
+            return self.isActive
+        }
     }
 
     package let name: String
@@ -68,8 +88,12 @@ package struct DeliverySender: Sendable {
     var indices: [String: Int] = [:]
     var streams: [Stream] = []
     var free: [Int] = []
+    /// The stream of the last message: the next one most often belongs to it, too.
+    private var latest = 0
     /// No stream that begins or goes on after it was forgotten uses a number up to this.
     var floor: UInt64 = 0
+    /// When the last message of a forgotten stream was sent.
+    var forgottenUntil: Int64?
     /// The streams of all messages that are kept, oldest first.
     var order = Deque<UInt32>()
     var keptBytes = 0
@@ -129,7 +153,7 @@ package struct DeliverySender: Sendable {
         guard self.leaving == nil else { return self.refused(.stopping) }
         guard let index = self.stream(channel, audience) else { return self.refused(.tooManyStreams) }
         if self.streams[index].epoch != self.routes.epoch { self.choose(index) }
-        guard let link = self.streams[index].link, self.streams[index].waiting.isEmpty else {
+        guard let link = self.streams[index].link, !self.waits(index) else {
             return self.wait(message, index, now)
         }
         guard let ticket = self.number(&message, index, now) else { return self.refused(.cannotBeNumbered) }
@@ -152,6 +176,10 @@ package struct DeliverySender: Sendable {
         return true
     }
 
+    private func waits(_ index: Int) -> Bool {
+        !self.waitingStreams.isEmpty && !self.streams[index].waiting.isEmpty
+    }
+
     /// Links that have to be taken beside the stream's own.
     func more(_ index: Int) -> ArraySlice<BusLink> {
         guard self.routes.needsAll, self.streams[index].audience == nil else { return [] }
@@ -164,7 +192,13 @@ package struct DeliverySender: Sendable {
     }
 
     private mutating func stream(_ channel: String, _ audience: UInt64?) -> Int? {
-        if let index = self.indices[channel] { return index }
+        if self.streams.indices.contains(self.latest), self.streams[self.latest].channel == channel {
+            return self.latest
+        }
+        if let index = self.indices[channel] {
+            self.latest = index
+            return index
+        }
         guard self.indices.count < self.configuration.maximumStreams else { return nil }
         let stream = Stream(channel: channel, audience: audience, last: self.floor)
         let index = self.free.popLast() ?? self.streams.count
@@ -199,32 +233,17 @@ package struct DeliverySender: Sendable {
     static func size(_ message: ByteBuffer) -> Int { message.storageCapacity + Self.overhead }
 
     mutating func number(_ message: inout ByteBuffer, _ index: Int, _ now: NIODeadline) -> DeliveryTicket? {
-        let uptime = self.uptime(now)
-        let number = self.streams[index].last + 1
-        let sincePrevious = self.streams[index].lastAt.map {
-            UInt32(clamping: min(max(uptime - $0, 0), Int64(Stamp.longest)))
+        // In one access: each one to an element has its price, and this is done for every message.
+        guard let wasActive = self.streams[index].add(&message, of: self.incarnation, at: self.uptime(now)) else {
+            return nil
         }
-        let stamp = Stamp(
-            incarnation: self.incarnation,
-            number: number,
-            uptime: uptime,
-            sincePrevious: sincePrevious ?? Stamp.first
-        )
-        guard stamp.append(to: &message) else { return nil }
-        self.streams[index].last = number
-        self.streams[index].lastAt = uptime
-        self.streams[index].tails = 0
+        if !wasActive { self.active.append(index) }
         if self.leaving != nil { self.leaving?.isOutOfDate = true }
-        self.streams[index].entries.append(Entry(message: message, sentAt: uptime))
-        if !self.streams[index].isActive {
-            self.streams[index].isActive = true
-            self.active.append(index)
-        }
         self.order.append(UInt32(index))
         self.keptBytes += Self.size(message)
         while self.keptBytes > self.configuration.historyBytes, self.order.count > 1 { self.evict() }
         self.ledger.sent += 1
-        return DeliveryTicket(stream: UInt32(index), number: number)
+        return DeliveryTicket(stream: UInt32(index), number: self.streams[index].last)
     }
 
     private mutating func evict() {
@@ -277,6 +296,7 @@ package struct DeliverySender: Sendable {
             guard stream.entries.isEmpty, stream.waiting.isEmpty, !stream.isActive, (stream.lastAt ?? 0) < oldest
             else { continue }
             self.floor = max(self.floor, stream.last)
+            if let lastAt = stream.lastAt { self.forgottenUntil = max(self.forgottenUntil ?? lastAt, lastAt) }
             self.indices[channel] = nil
             self.streams[index] = Stream(channel: "", audience: nil, last: 0)
             self.free.append(index)

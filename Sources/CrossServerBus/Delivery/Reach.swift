@@ -6,6 +6,11 @@ package struct Reach: Sendable, Equatable {
         package var link: BusLink
         /// When the last probe that came back over it was sent.
         package var provedAt: NIODeadline
+
+        package init(link: BusLink, provedAt: NIODeadline) {
+            self.link = link
+            self.provedAt = provedAt
+        }
     }
 
     package struct Server: Sendable, Equatable {
@@ -14,6 +19,13 @@ package struct Reach: Sendable, Equatable {
         /// It has not named a link yet, and does not count among those who have to hear.
         package var isStarting: Bool
         package var isObserver: Bool
+
+        package init(name: String, links: [BusLink], isStarting: Bool = false, isObserver: Bool = false) {
+            self.name = name
+            self.links = links
+            self.isStarting = isStarting
+            self.isObserver = isObserver
+        }
     }
 
     /// Proved, in the order of preference.

@@ -41,7 +41,14 @@ package struct Stamp: Sendable, Hashable {
         case 0x80...0x8e:
             message.setInteger(head + 1, at: message.readerIndex)
             let (high, low, last) = self.packed
-            message.writeMultipleIntegers(Self.mark, self.incarnation, high, low, last)
+            message.writeWithUnsafeMutableBytes(minimumWritableBytes: Self.messagePackLength) { bytes in
+                bytes.storeBytes(of: Self.mark.bigEndian, toByteOffset: 0, as: UInt32.self)
+                bytes.storeBytes(of: self.incarnation.bigEndian, toByteOffset: 4, as: UInt64.self)
+                bytes.storeBytes(of: high.bigEndian, toByteOffset: 12, as: UInt64.self)
+                bytes.storeBytes(of: low.bigEndian, toByteOffset: 20, as: UInt32.self)
+                bytes.storeBytes(of: last, toByteOffset: 24, as: UInt8.self)
+                return Self.messagePackLength
+            }
             return true
         case UInt8(ascii: "{"):
             let end = message.writerIndex - 1
@@ -85,26 +92,32 @@ package struct Stamp: Sendable, Hashable {
     /// The stamp of an encoded message; nil when it has none.
     package init?(endOf message: ByteBuffer) {
         guard let head = message.getInteger(at: message.readerIndex, as: UInt8.self) else { return nil }
-        var bytes = message
         switch head {
         case 0x81...0x8f:
             guard message.readableBytes > Self.messagePackLength else { return nil }
-            bytes.moveReaderIndex(to: message.writerIndex - Self.messagePackLength)
-            guard bytes.readInteger(as: UInt32.self) == Self.mark else { return nil }
+            let fields = message.withUnsafeReadableBytes { bytes -> (UInt64, UInt64, UInt32, UInt8)? in
+                let start = bytes.count - Self.messagePackLength
+                func load<Value: FixedWidthInteger>(_ offset: Int) -> Value {
+                    Value(bigEndian: bytes.loadUnaligned(fromByteOffset: start + offset, as: Value.self))
+                }
+                return load(0) == Self.mark ? (load(4), load(12), load(20), load(24)) : nil
+            }
+            guard let fields else { return nil }
+            self.init(incarnation: fields.0, fields.1, fields.2, fields.3)
         case UInt8(ascii: "{"):
             let length = Self.jsonLength + 1
             let mark = Self.jsonMark.utf8CodeUnitCount
             guard message.readableBytes > length else { return nil }
+            var bytes = message
             bytes.moveReaderIndex(to: message.writerIndex - length)
             guard bytes.readString(length: mark) == "\(Self.jsonMark)", let text = bytes.readSlice(length: 28),
-                bytes.readString(length: 2) == "\"}", let decoded = ByteBuffer(sixBits: text)
+                bytes.readString(length: 2) == "\"}", var decoded = ByteBuffer(sixBits: text),
+                let fields = decoded.readMultipleIntegers(as: (UInt64, UInt64, UInt32, UInt8).self)
             else { return nil }
-            bytes = decoded
+            self.init(incarnation: fields.0, fields.1, fields.2, fields.3)
         default:
             return nil
         }
-        guard let fields = bytes.readMultipleIntegers(as: (UInt64, UInt64, UInt32, UInt8).self) else { return nil }
-        self.init(incarnation: fields.0, fields.1, fields.2, fields.3)
         guard self.number > 0 else { return nil }
     }
 }
