@@ -123,7 +123,9 @@ extension DeliveryReceiver {
                 self.peers[peer].sync = nil
             }
         }
-        if heads.isLeaving, !self.peers[peer].streams.contains(where: self.isMissingSome) {
+        // Not before it is known that nothing else was missed.
+        guard heads.isLeaving, self.peers[peer].sync?.againAt == nil else { return }
+        if !self.peers[peer].streams.contains(where: self.isMissingSome) {
             self.tell(peer, .acknowledge(token: heads.token), turn: Int(heads.token % 1_024))
         }
     }

@@ -126,6 +126,7 @@ extension DeliveryReceiver {
 
     mutating func sync(_ index: Int, since: Int64, againAt: Int64?, _ time: Int64) {
         let old = self.peers[index].sync
+        self.isBusy = true
         // An answer to an older question does not count.
         self.peers[index].syncTurn += 1
         self.peers[index].sync = Sync(
@@ -147,6 +148,7 @@ extension DeliveryReceiver {
             if let sync = self.peers[index].sync, sync.askAt <= time { self.askForHeads(index, sync, time) }
         }
         self.sweep(time)
+        self.isBusy = !self.incomplete.isEmpty || self.peers.contains { $0.sync != nil && $0.state == .live }
     }
 
     mutating func forgetPeers(_ time: Int64) {

@@ -102,6 +102,7 @@ extension DeliveryReceiver {
             }
             self.giveUp(index, upTo: self.streams[index].known, .ended)
             self.streams[index].askAt = nil
+            self.streams[index].needsCare = true
             self.incomplete.remove(index)
         }
     }

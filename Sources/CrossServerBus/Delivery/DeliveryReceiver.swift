@@ -30,8 +30,9 @@ package struct DeliveryReceiver: Sendable {
         var next: UInt64 = 1
         /// ``next`` is not known.
         var isPending = false
-        /// Everything so far was sent before the channel was wanted here.
-        var isEarly = true
+        /// Not served the short way: nothing was given on yet, and what was sent before the channel was wanted here must
+        /// not be; or the life has ended.
+        var needsCare = true
         /// Came too early.
         var held: [UInt64: Held] = [:]
         /// The highest number that the sender is known to have used.
@@ -102,7 +103,7 @@ package struct DeliveryReceiver: Sendable {
     }
 
     /// Whether something is missing, or asked for.
-    package var isBusy: Bool { !self.incomplete.isEmpty || self.peers.contains { $0.sync != nil && $0.state == .live } }
+    package internal(set) var isBusy = false
 
     package var holdBytes: Int { self.heldBytes }
 
@@ -135,7 +136,7 @@ package struct DeliveryReceiver: Sendable {
         if self.streams[index].key.incarnation != stamp.incarnation || self.streams[index].key.channel != channel {
             index = self.streamIndices[Key(incarnation: stamp.incarnation, channel: channel)] ?? 0
         }
-        if self.streams[index].next == stamp.number, !self.streams[index].isPending, !self.streams[index].isEarly,
+        if self.streams[index].next == stamp.number, !self.streams[index].isPending, !self.streams[index].needsCare,
             self.streams[index].askAt == nil
         {
             self.latest = index
@@ -192,20 +193,24 @@ package struct DeliveryReceiver: Sendable {
 
     private mutating func hold(_ held: Held, _ index: Int) {
         let number = held.stamp.number
+        let isHighest = number >= self.streams[index].known
+        let isDue = !self.streams[index].isPending && number == self.streams[index].next
         self.streams[index].known = max(self.streams[index].known, number)
-        self.streams[index].held[number] = held
-        self.heldBytes += held.message.storageCapacity + 128
-        // The highest one is dropped: it will be asked for again. A hole is never stepped over.
-        while self.heldBytes > self.configuration.holdBytes, self.streams[index].held.count > 1,
-            let highest = self.streams[index].held.keys.max()
-        {
-            _ = self.release(highest, index)
+        let size = Self.size(held)
+        if !isDue, !self.streams[index].held.isEmpty, self.heldBytes + size > self.configuration.holdBytes {
+            // The highest one is dropped: it will be asked for again. A hole is never stepped over.
+            if isHighest { return }
+            if let highest = self.streams[index].held.keys.max() { _ = self.release(highest, index) }
         }
+        self.streams[index].held[number] = held
+        self.heldBytes += size
     }
+
+    private static func size(_ held: Held) -> Int { held.message.storageCapacity + 128 }
 
     mutating func release(_ number: UInt64, _ index: Int) -> Held? {
         guard let held = self.streams[index].held.removeValue(forKey: number) else { return nil }
-        self.heldBytes -= held.message.storageCapacity + 128
+        self.heldBytes -= Self.size(held)
         return held
     }
 
@@ -234,18 +239,19 @@ package struct DeliveryReceiver: Sendable {
             self.streams[index].askAt = time + self.configuration.askAfter.nanoseconds
             self.streams[index].tries = 0
             self.incomplete.insert(index)
+            self.isBusy = true
         }
     }
 
     mutating func deliver(_ held: Held, _ index: Int) {
         let peer = self.streams[index].peer
-        if self.streams[index].isEarly {
+        if self.streams[index].needsCare {
             let requestedAt = self.subscriptions[self.streams[index].key.channel]?.requestedAt ?? 0
             if let sent = self.peers[peer].clock.time(ofUptime: held.stamp.uptime), sent < requestedAt - Self.early {
                 self.peers[peer].ledger.late += 1
                 return
             }
-            self.streams[index].isEarly = false
+            self.streams[index].needsCare = false
         }
         if held.isRepeat { self.peers[peer].ledger.repaired += 1 } else { self.peers[peer].ledger.delivered += 1 }
         self.actions.append(.deliver(held.message, on: self.streams[index].key.channel, over: held.link))

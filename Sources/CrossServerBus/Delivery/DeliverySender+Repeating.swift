@@ -234,14 +234,13 @@ extension DeliverySender {
     }
 
     /// What each server has to acknowledge.
-    private func goodbye(_ leaving: Leaving, _ uptime: Int64) -> Leaving {
-        let since = uptime - self.configuration.historyTime.nanoseconds / 1_000_000
+    private func goodbye(_ leaving: Leaving) -> Leaving {
         var leaving = leaving
         leaving.open = [:]
         leaving.heads = [:]
         leaving.isOutOfDate = false
         for (incarnation, server) in self.reach.servers.sorted(by: { $0.key < $1.key }) where !server.isObserver {
-            var rest = self.heads(for: incarnation, since: since)[...]
+            var rest = self.heads(for: incarnation, since: .min)[...]
             while !rest.isEmpty {
                 leaving.token += 1
                 leaving.open[incarnation, default: []].insert(leaving.token)
@@ -270,7 +269,7 @@ extension DeliverySender {
 
     mutating func sayGoodbye(_ uptime: Int64, _ actions: inout [DeliveryAction]) {
         guard var leaving = self.leaving, uptime >= leaving.nextAt else { return }
-        if leaving.isOutOfDate { leaving = self.goodbye(leaving, uptime) }
+        if leaving.isOutOfDate { leaving = self.goodbye(leaving) }
         leaving.nextAt = uptime + 200
         leaving.turn += 1
         for (incarnation, parts) in leaving.heads.sorted(by: { $0.key < $1.key }) {

@@ -1,0 +1,208 @@
+import NIOCore
+import Testing
+
+@testable import CrossServerBus
+
+@Suite struct DeliveryTests {
+    @Test func messagesInOrderPassAtOnce() {
+        var pair = DeliveryPair()
+        for id in 1...5 { pair.receive(pair.send(UInt8(id))) }
+        #expect(pair.delivered == [1, 2, 3, 4, 5])
+        #expect(pair.asked.isEmpty)
+        #expect(pair.receiver.ledger(of: 1)?.delivered == 5)
+    }
+
+    @Test func overtakingIsPutRight() {
+        var pair = DeliveryPair()
+        let messages = (1...4).map { pair.send(UInt8($0)) }
+        for index in [0, 2, 3, 1] { pair.receive(messages[index]) }
+        #expect(pair.delivered == [1, 2, 3, 4])
+        #expect(pair.asked.isEmpty)
+    }
+
+    @Test func repeatsAreDropped() {
+        var pair = DeliveryPair()
+        let messages = (1...2).map { pair.send(UInt8($0)) }
+        for index in [0, 0, 1, 0, 1] { pair.receive(messages[index]) }
+        #expect(pair.delivered == [1, 2])
+        #expect(pair.receiver.ledger(of: 1)?.repeats == 3)
+    }
+
+    @Test func whatIsMissingIsAskedForAfterFiveMilliseconds() {
+        var pair = DeliveryPair()
+        let messages = (1...4).map { pair.send(UInt8($0)) }
+        pair.receive(messages[0])
+        pair.receive(messages[3])
+        pair.wait(.milliseconds(4))
+        pair.exchange()
+        #expect(pair.delivered == [1])
+        pair.wait(.milliseconds(1))
+        pair.exchange()
+        #expect(pair.asked == [.request(channel: DeliveryPair.channel, missing: [2...3])])
+        #expect(pair.delivered == [1, 2, 3, 4])
+        #expect(pair.receiver.ledger(of: 1)?.repaired == 2)
+        #expect(!pair.receiver.isBusy || pair.asked.count == 1)
+    }
+
+    @Test func aLostFirstAndLastMessageIsFound() {
+        var pair = DeliveryPair()
+        _ = pair.send(1)
+        _ = pair.send(2)
+        pair.wait(.milliseconds(300))
+        pair.exchange()
+        pair.wait(.milliseconds(5))
+        pair.exchange()
+        #expect(pair.delivered == [1, 2])
+    }
+
+    @Test func whatIsNotKeptIsReported() {
+        var pair = DeliveryPair { $0.historyBytes = 1_000 }
+        let messages = (1...50).map { pair.send(UInt8($0)) }
+        pair.receive(messages[0])
+        pair.receive(messages[49])
+        pair.wait(.milliseconds(5))
+        pair.exchange()
+        let gap = pair.gaps.first
+        #expect(pair.gaps.count == 1)
+        #expect(gap?.first == 2)
+        #expect(gap?.reason == .notKept)
+        let last = gap?.last ?? 0
+        #expect(pair.delivered == [1] + Array((last + 1)...50))
+        let ledger = pair.receiver.ledger(of: 1)
+        #expect((ledger?.delivered ?? 0) + (ledger?.repaired ?? 0) + (ledger?.missing ?? 0) == 50)
+    }
+
+    @Test func theEndOfALifeReportsWhatIsMissing() {
+        var pair = DeliveryPair()
+        let messages = (1...4).map { pair.send(UInt8($0)) }
+        pair.receive(messages[0])
+        pair.receive(messages[2])
+        #expect(pair.delivered == [1])
+        pair.receiver.left(1, .replaced, now: pair.now)
+        pair.exchange()
+        #expect(pair.gaps.map(\.last) == [2])
+        pair.receive(messages[3])
+        #expect(pair.delivered == [1, 3])
+        #expect(pair.receiver.ledger(of: 1)?.late == 1)
+    }
+
+    @Test func nothingOfAnUnprovedLifeIsDelivered() {
+        var pair = DeliveryPair()
+        var message = DeliveryPair.message(1)
+        #expect(Stamp(incarnation: 9, number: 1, uptime: 5, sincePrevious: Stamp.first).append(to: &message))
+        pair.receive(message)
+        #expect(pair.delivered.isEmpty)
+        pair.receiver.joined(9, name: "c", uptime: .milliseconds(5), now: pair.now)
+        pair.exchange()
+        #expect(pair.delivered == [1])
+    }
+
+    @Test func unnumberedMessagesPass() {
+        var pair = DeliveryPair()
+        pair.receive(DeliveryPair.message(1))
+        #expect(pair.delivered == [0])
+    }
+
+    // MARK: The sender alone
+
+    @Test func withoutALinkMessagesWaitAndAreRefused() {
+        var pair = DeliveryPair { $0.queueBytes = 300 }
+        pair.reach([], heardBy: [])
+        var message = DeliveryPair.message(1)
+        let outcomes = (0..<3).map { _ in pair.sender.send(&message, to: "x", now: pair.now) }
+        #expect(outcomes == [.waiting(1), .waiting(2), .refused(.queueFull)])
+        pair.wait(.seconds(10))
+        let late = pair.sender.tick(now: pair.now)
+        #expect(late == [.refuse(waiting: 1, .expired), .refuse(waiting: 2, .expired)])
+        let next = pair.sender.send(&message, to: "x", now: pair.now)
+        #expect(next == .waiting(3))
+        var reach = Reach()
+        reach.links = [Reach.Link(link: DeliveryPair.links[1], provedAt: pair.now)]
+        let actions = pair.sender.update(reach, now: pair.now)
+        guard case .publish(let bytes, "x", DeliveryPair.links[1], _, 3) = actions.first else {
+            Issue.record("\(actions)")
+            return
+        }
+        #expect(Stamp(endOf: bytes)?.number == 1)
+        #expect(pair.sender.ledger == SenderLedger(sent: 1, republished: 0, repeated: 0, refused: 3))
+    }
+
+    @Test func anUnansweredPublishGoesOutOnAnotherLink() throws {
+        var pair = DeliveryPair()
+        let (first, message) = try pair.publish(1)
+        #expect(first.links == [DeliveryPair.links[0]])
+        let actions = pair.sender.unanswered([first.ticket], over: DeliveryPair.links[0], now: pair.now)
+        #expect(actions == [.publish(message, to: "x", over: DeliveryPair.links[1], first.ticket, waiting: nil)])
+        // The link is used again when a probe that was sent later has come back.
+        #expect(try pair.publish(2).0.links == [DeliveryPair.links[1]])
+        pair.wait(.seconds(1))
+        pair.reach(DeliveryPair.links, heardBy: DeliveryPair.links)
+        #expect(try pair.publish(3).0.links == [DeliveryPair.links[0]])
+    }
+
+    @Test func aLinkThatSomebodyDoesNotHearIsNotUsed() throws {
+        var pair = DeliveryPair()
+        pair.reach(DeliveryPair.links, heardBy: [DeliveryPair.links[1]])
+        #expect(try pair.publish(1).0.links == [DeliveryPair.links[1]])
+    }
+
+    @Test func whereNoLinkReachesAllTheSmallestSetIsTaken() throws {
+        var pair = DeliveryPair()
+        var reach = Reach()
+        reach.links = DeliveryPair.links.map { Reach.Link(link: $0, provedAt: pair.now) }
+        reach.servers[2] = Reach.Server(name: "b", links: [DeliveryPair.links[0]])
+        reach.servers[3] = Reach.Server(name: "c", links: [DeliveryPair.links[1]])
+        _ = pair.sender.update(reach, now: pair.now)
+        #expect(try Set(pair.publish(1).0.links) == Set(DeliveryPair.links))
+        #expect(try pair.publish(1, to: "csbp:node:c:3", audience: 3).0.links == [DeliveryPair.links[1]])
+    }
+
+    @Test func aNumberCanBeTakenBack() throws {
+        var pair = DeliveryPair()
+        let ticket = try pair.publish(1).0.ticket
+        let istrue = pair.sender.cancel(ticket)
+        #expect(istrue == true)
+        let isfalse = pair.sender.cancel(ticket)
+        #expect(isfalse == false)
+        #expect(pair.sender.historyBytes == 0)
+        #expect(Stamp(endOf: try pair.publish(2).1)?.number == 1)
+    }
+
+    @Test func aLeaverWaitsUntilAllHaveEverything() {
+        var pair = DeliveryPair()
+        pair.receive(pair.send(1))
+        _ = pair.send(2)
+        let actions = pair.sender.leave(now: pair.now)
+        #expect(!pair.sender.hasLeft)
+        for case .tell(let bytes, let channel, let link) in actions {
+            #expect(channel == "csbp:node:b:2")
+            if let frame = DeliveryFrame(bytes) { pair.receiver.received(frame, over: link, now: pair.now) }
+        }
+        pair.exchange()
+        #expect(!pair.sender.hasLeft)
+        #expect(pair.sender.missingAcknowledgements == [2])
+        pair.wait(.milliseconds(200))
+        pair.exchange()
+        pair.wait(.milliseconds(200))
+        pair.exchange()
+        #expect(pair.delivered == [1, 2])
+        #expect(pair.sender.hasLeft)
+        var message = DeliveryPair.message(3)
+        let outcome = pair.sender.send(&message, to: "x", now: pair.now)
+        #expect(outcome == .refused(.stopping))
+    }
+
+    @Test func aForgottenStreamGoesOnAboveItsNumbers() {
+        var pair = DeliveryPair()
+        pair.receive(pair.send(1))
+        pair.receive(pair.send(2))
+        for _ in 0..<10 {
+            pair.wait(.seconds(11))
+            pair.exchange()
+        }
+        #expect(pair.sender.streams.allSatisfy { $0.channel.isEmpty })
+        pair.receive(pair.send(3))
+        #expect(pair.delivered == [1, 2, 3])
+        #expect(pair.gaps.isEmpty)
+    }
+}
