@@ -77,6 +77,7 @@ final class SimulatedNode {
         for channel in [Self.cluster, self.inbox] + self.simulation.scenario.channels(of: self.name) {
             self.subscribe(channel)
         }
+        self.channels[self.inbox]?.inForceAt = self.simulation.now
         for redis in self.simulation.knownRedis(self.name) { self.addLink(redis) }
         self.simulation.after(self.simulation.random(1_200_000...1_400_000)) { self.isStarted = true }
         self.tickSoon(100_000)

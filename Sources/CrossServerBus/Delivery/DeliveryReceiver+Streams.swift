@@ -3,7 +3,7 @@ package import NIOCore
 extension DeliveryReceiver {
     // MARK: Subscriptions
 
-    /// The channel is wanted from now on.
+    /// The channel is wanted from now on. The own inbox need not be told.
     package mutating func subscribe(_ channel: String, now: NIODeadline) {
         guard self.subscriptions[channel] == nil else { return }
         self.subscriptions[channel] = Subscription(requestedAt: self.time(now))

@@ -91,6 +91,10 @@ package struct DeliveryReceiver: Sendable {
         self.start = now
         // The slot that matches no stream.
         self.streams = [Stream(key: Key(incarnation: 0, channel: ""), peer: 0, isPending: true, lastAt: 0)]
+        // Whoever knows the inbox means this life: all that is sent there is owed, also before the subscription is in
+        // force on all links.
+        let inbox = configuration.inbox(name, incarnation)
+        self.subscriptions[inbox] = Subscription(requestedAt: self.time(now), inForceSince: self.time(now))
     }
 
     func time(_ now: NIODeadline) -> Int64 { Int64(clamping: now.uptimeNanoseconds) }
