@@ -9,6 +9,7 @@ struct BusFields: ~Copyable {
     var roomNamespace: String?
     var roomID: String?
     var excludedSocketIDs: [String]?
+    var route: ClientMessage.Route?
 
     /// `data` if it is a string.
     var frame = ByteBuffer()
@@ -71,7 +72,7 @@ struct BusFields: ~Copyable {
         case .string:
             guard let sender = self.sender else { throw Self.missing(BusKey.sender) }
             let scope = try self.scope()
-            return .clients(ClientMessage(frame: self.frame, sender: sender, scope: scope))
+            return .clients(ClientMessage(frame: self.frame, sender: sender, scope: scope, route: self.route))
         case .map:
             // Taken, not copied: that would be a retain and a release for each.
             guard let event = self.event.take() else { throw Self.missing(.event) }

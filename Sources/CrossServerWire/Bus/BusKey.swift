@@ -1,11 +1,12 @@
 /// The keys of a message between nodes.
 enum BusKey {
-    case data, sender, socketID, socketIDs, roomNamespace, roomID, excludedSocketIDs
+    case data, sender, socketID, socketIDs, roomNamespace, roomID, excludedSocketIDs, route
 
     /// - Parameter bytes: the key's value.
     init?(_ bytes: UnsafeRawBufferPointer) {
         let key: BusKey
         switch bytes.count {
+        case 2: key = .route
         case 4: key = .data
         case 6: key = .roomID
         case 8: key = .socketID
@@ -28,6 +29,7 @@ enum BusKey {
         case .roomNamespace: "roomNamespace"
         case .roomID: "roomId"
         case .excludedSocketIDs: "excludeSocketIds"
+        case .route: "rt"
         }
     }
 }

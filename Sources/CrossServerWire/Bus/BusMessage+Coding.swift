@@ -169,7 +169,7 @@ extension OutputBytes {
             case .socket, .sockets: 3
             case .room: 5
             }
-        self.writeMessagePackMapHead(count)
+        self.writeMessagePackMapHead(count + (message.route == nil ? 0 : 1))
         self.writeMessagePack(BusKey.data.name)
         self.writeMessagePackStringHead(message.frame.readableBytes)
         self.write(message.frame)
@@ -189,6 +189,10 @@ extension OutputBytes {
         if let excluded {
             self.writeMessagePack(BusKey.excludedSocketIDs.name)
             self.writeMessagePack(excluded)
+        }
+        if let route = message.route {
+            self.writeMessagePack(BusKey.route.name)
+            self.writeMessagePack(route)
         }
     }
 
@@ -239,6 +243,10 @@ extension OutputBytes {
         if let excluded {
             self.writeJSONKey(BusKey.excludedSocketIDs.name)
             self.writeJSON(excluded)
+        }
+        if let route = message.route {
+            self.writeJSONKey(BusKey.route.name)
+            self.writeJSON(route)
         }
         self.write(UInt8(ascii: "}"))
     }

@@ -66,6 +66,9 @@ public struct ClientMessage: Sendable, Equatable {
     /// The name of the sending server.
     public var sender: String
     public var scope: Scope
+    /// How it travels, if the sender looks for the one server that holds the client. Under a key that the original
+    /// ignores.
+    public var route: Route?
 
     public enum Scope: Sendable, Equatable {
         /// Every client.
@@ -78,10 +81,27 @@ public struct ClientMessage: Sendable, Equatable {
         case room(namespace: String, id: String, excluding: [String])
     }
 
-    public init(frame: ByteBuffer, sender: String, scope: Scope) {
+    /// Numbers are at most ``maximumNumber``.
+    public enum Route: Sendable, Hashable {
+        /// To all servers; the one that delivers it says so.
+        case ask(UInt64)
+        /// To the server that holds the client.
+        case inbox(epoch: UInt64, number: UInt64)
+        /// Back to the sender, without a frame: a message with the ask was delivered, to a client that has been connected
+        /// for so many milliseconds.
+        case delivered(ask: UInt64, connectedFor: UInt64)
+        /// Back to the sender: this message was not delivered.
+        case refused(epoch: UInt64, number: UInt64)
+
+        /// What every JSON parser can hold.
+        public static let maximumNumber: UInt64 = 1 << 53
+    }
+
+    public init(frame: ByteBuffer, sender: String, scope: Scope, route: Route? = nil) {
         self.frame = frame
         self.sender = sender
         self.scope = scope
+        self.route = route
     }
 }
 

@@ -50,6 +50,10 @@ struct BusMessageJSONDecoder: ~Copyable {
             case .socketIDs: self.fields.socketIDs = try self.readStrings(&scanner, depth: 1) { $0.refuse(key) }
             case .excludedSocketIDs:
                 self.fields.excludedSocketIDs = try self.readStrings(&scanner, depth: 1) { $0.refuse(key) }
+            case .route:
+                let isNull = scanner.peek() == UInt8(ascii: "n")
+                self.fields.route = try scanner.readRoute()
+                if self.fields.route == nil, !isNull { self.fields.refuse(key) }
             }
         }
     }

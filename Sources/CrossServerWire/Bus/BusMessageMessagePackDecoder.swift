@@ -57,10 +57,17 @@ struct BusMessageMessagePackDecoder: ~Copyable {
             case .roomID: self.fields.roomID = try self.readString { $0.refuse(key) }
             case .socketIDs: self.fields.socketIDs = try self.readStrings { $0.refuse(key) }
             case .excludedSocketIDs: self.fields.excludedSocketIDs = try self.readStrings { $0.refuse(key) }
+            case .route: try self.readRoute()
             }
         }
         guard self.reader.isAtEnd else { throw .trailingBytes(offset: self.reader.position) }
         return true
+    }
+
+    private mutating func readRoute() throws(MessagePackError) {
+        let start = self.reader
+        self.fields.route = try self.reader.readRoute()
+        if self.fields.route == nil, try !self.skipNull(from: start) { self.fields.refuse(BusKey.route) }
     }
 
     private mutating func readData() throws(MessagePackError) {

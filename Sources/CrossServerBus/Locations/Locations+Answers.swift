@@ -1,0 +1,141 @@
+package import NIOCore
+
+// What the owner hears. Every method returns messages that are to be sent now, in their order.
+extension Locations {
+    /// A server has delivered the message with the ask.
+    ///
+    /// - Parameter connectedFor: how long the client has been connected there.
+    package mutating func answered(
+        _ id: String,
+        ask: UInt64,
+        by holder: Holder,
+        connectedFor: TimeAmount,
+        now: NIODeadline
+    ) -> [Dispatch] {
+        guard var entry = self.entries[id] else { return [] }
+        let connected = now - connectedFor
+        if let rival = entry.rival, rival.holder == holder {
+            guard connected > rival.since else { return [] }
+            entry.rival = nil
+        }
+        switch entry.phase {
+        case .asking, .switching:
+            guard entry.firstAsk > 0, (entry.firstAsk...entry.lastAsk).contains(ask) else { return [] }
+            if ask == entry.lastAsk {
+                entry.locate(holder, connected: connected, epoch: self.nextNumber())
+                self.entries[id] = entry
+                return self.release(id, now)
+            }
+            guard entry.phase == .asking else { return [] }
+            entry.phase = .switching
+            self.entries[id] = entry
+            self.waiting[id] = Waiting(until: now + self.limits.maximumHold)
+        case .located:
+            guard ask == entry.lastAsk, let known = entry.holder, holder != known, connected > entry.connected
+            else { return [] }
+            // Two servers hold the client: the younger connection counts.
+            entry.rival = (known, now)
+            if entry.sent == 0 {
+                entry.locate(holder, connected: connected, epoch: self.nextNumber())
+            } else {
+                entry.phase = .draining
+                self.waiting[id] = Waiting(until: now + self.limits.maximumHold)
+            }
+            self.entries[id] = entry
+        case .draining:
+            break
+        }
+        return []
+    }
+
+    /// A server has sent a message back, because it does not hold the client (any more) or has sent back one before it.
+    ///
+    /// The same may be said of a message that nobody received: when the holder's inbox has no subscriber.
+    package mutating func refused(
+        _ id: String,
+        epoch: UInt64,
+        number: UInt64,
+        frame: ByteBuffer,
+        now: NIODeadline
+    ) -> [Dispatch] {
+        guard let entry = self.entries[id], entry.epoch == epoch, (1...max(entry.sent, 1)).contains(number),
+            entry.phase == .located || entry.phase == .draining, self.hasRoom(for: frame)
+        else {
+            self.countLateRefusal()
+            return []
+        }
+        if entry.phase == .located {
+            self.entries[id]?.phase = .draining
+            self.waiting[id] = Waiting(until: now + self.limits.maximumHold)
+        }
+        if self.waiting[id]?.refused.updateValue(frame, forKey: number) == nil { self.countHeld(frame) }
+        return self.isDrained(id, entry.sent) ? self.askAgain(id, now) : []
+    }
+
+    /// Whether all that was not delivered has come back.
+    private func isDrained(_ id: String, _ last: UInt64) -> Bool {
+        guard let refused = self.waiting[id]?.refused, refused[last] != nil, let first = refused.keys.min() else {
+            return false
+        }
+        return UInt64(refused.count) == last - first + 1
+    }
+
+    /// Sends what has waited for too long to all servers. To be called ten times a second.
+    package mutating func tick(now: NIODeadline) -> [Dispatch] {
+        self.entries.forget(now: now, keeping: self.waiting.keys)
+        return self.waiting.filter { $0.value.until <= now }.keys.sorted().flatMap { self.askAgain($0, now) }
+    }
+
+    /// A server is no member of the cluster any more: its clients are located again.
+    ///
+    /// Of messages that were sent a moment ago it may still be said that nobody received them.
+    package mutating func serverLeft(_ holder: Holder, now: NIODeadline) {
+        for id in self.entries.keys(where: { $0.phase == .located && $0.holder == holder }) {
+            self.waitForEnd(of: id, now)
+        }
+    }
+
+    /// The client has connected to this server. What it is owed from before is nothing.
+    ///
+    /// - Returns: what has waited; for the client here.
+    package mutating func connectedHere(_ id: String, now: NIODeadline) -> [Dispatch] {
+        guard let entry = self.entries[id] else { return [] }
+        let dispatches = self.askAgain(id, now)
+        if entry.phase == .located, entry.sent > 0 {
+            // What is under way to the former holder must not come after what is sent when the client is there again.
+            self.entries[id] = entry
+            self.entries[id]?.epoch = 0
+            self.waitForEnd(of: id, now)
+        } else if dispatches.isEmpty {
+            self.entries[id] = nil
+        }
+        return dispatches
+    }
+
+    /// Lets messages wait until what was sent last has come to its end, which it has if that was long ago.
+    private mutating func waitForEnd(of id: String, _ now: NIODeadline) {
+        guard let entry = self.entries[id] else { return }
+        let end = entry.lastSent + self.limits.maximumHold
+        if entry.sent > 0, end > now {
+            self.entries[id]?.phase = .draining
+            self.waiting[id] = Waiting(until: end)
+        } else {
+            self.entries[id]?.ask()
+        }
+    }
+
+    private mutating func askAgain(_ id: String, _ now: NIODeadline) -> [Dispatch] {
+        self.entries[id]?.ask()
+        return self.release(id, now)
+    }
+}
+
+extension Locations.Entry {
+    mutating func locate(_ holder: Holder, connected: NIODeadline, epoch: UInt64) {
+        self.phase = .located
+        self.holder = holder
+        self.connected = connected
+        self.epoch = epoch
+        self.sent = 0
+    }
+}

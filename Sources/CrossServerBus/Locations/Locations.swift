@@ -1,0 +1,194 @@
+package import NIOCore
+
+/// One life of a server that holds the connection of a client.
+package struct Holder: Sendable, Hashable {
+    package var name: String
+    package var incarnation: String
+
+    package init(name: String, incarnation: String) {
+        self.name = name
+        self.incarnation = incarnation
+    }
+}
+
+/// How a message for one client travels.
+package enum ClientRoute: Sendable, Equatable {
+    /// To all servers. The one that delivers it answers with the number of the ask.
+    case shared(ask: UInt64)
+    /// To the inbox of one server, as the `number`th message, from 1, of the epoch.
+    case inbox(Holder, epoch: UInt64, number: UInt64)
+}
+
+/// Finds the way of messages for single clients: to all servers as long as it is not known which one holds the client,
+/// then to that one only. What one sender sends to one id stays in order, and nothing is sent twice.
+///
+/// The two ways are two streams, of which one can overtake the other. So the way is changed only when nothing is under
+/// way on the old one, and messages wait here meanwhile:
+/// - to the inbox when the holder has answered the last ask, since it has then handled all before it;
+/// - back when the holder has sent back all that it did not deliver. From the first message on that it refuses, it refuses
+///   all of the epoch (``Holdings``), so that what comes back is the end of what was sent.
+///
+/// A value without a clock and without a lock. Its owner must send messages in the order in which it was told to.
+package struct Locations: Sendable {
+    package struct Limits: Sendable {
+        /// Ids whose holder is remembered. Beyond: the longest unused is located again. 100,000.
+        package var maximumIds = 100_000
+        /// An id without messages for so long is located again. 60 s.
+        package var lifetime = TimeAmount.seconds(60)
+        /// Messages that wait for their way. Beyond: refused. 10,000.
+        package var maximumHeldMessages = 10_000
+        /// Their bytes. Beyond: refused. 8 MiB.
+        package var maximumHeldBytes = 8 << 20
+        /// The longest time that a message waits for its way. Beyond: it goes to all servers. 1 s.
+        package var maximumHold = TimeAmount.seconds(1)
+
+        package init() {}
+    }
+
+    package enum Decision: Sendable, Equatable {
+        case send(ClientRoute)
+        /// The message is kept; it will be among the dispatches of another call.
+        case hold
+        /// Too much waits already; the message is not sent.
+        case refuse
+    }
+
+    /// A message that is to be sent now.
+    package struct Dispatch: Sendable, Equatable {
+        package var id: String
+        package var frame: ByteBuffer
+        package var route: ClientRoute
+    }
+
+    struct Entry: Sendable {
+        enum Phase {
+            case asking
+            /// The client has a holder; its answer to the last ask is awaited.
+            case switching
+            case located
+            /// The holder has refused a message; the other refusals are awaited.
+            case draining
+        }
+
+        var phase = Phase.asking
+        /// The asks since the phase began.
+        var firstAsk: UInt64 = 0
+        var lastAsk: UInt64 = 0
+        var holder: Holder?
+        /// When the client has connected to the holder.
+        var connected = NIODeadline.uptimeNanoseconds(0)
+        var epoch: UInt64 = 0
+        /// Messages of the epoch, and when the last one was sent.
+        var sent: UInt64 = 0
+        var lastSent = NIODeadline.uptimeNanoseconds(0)
+        /// A server that holds an older connection of the client, which it may take for alive.
+        var rival: (holder: Holder, since: NIODeadline)?
+    }
+
+    /// What waits for the way of one id.
+    struct Waiting: Sendable {
+        var held: [ByteBuffer] = []
+        /// What came back, by the number in the epoch.
+        var refused: [UInt64: ByteBuffer] = [:]
+        let until: NIODeadline
+    }
+
+    let limits: Limits
+    var entries: RecentValues<String, Entry>
+    var waiting: [String: Waiting] = [:]
+    private(set) var heldMessages = 0
+    private(set) var heldBytes = 0
+    private var lastNumber: UInt64
+    /// Messages that came back too late to be sent in their order, and were dropped.
+    package private(set) var lateRefusals = 0
+
+    /// - Parameter start: the first number of asks and epochs. By default a random one, so that what is said of a former
+    ///   life of this server is not taken for an answer.
+    package init(limits: Limits = Limits(), start: UInt64 = .random(in: 1...(1 << 31))) {
+        self.limits = limits
+        self.entries = RecentValues(maximumCount: limits.maximumIds, lifetime: limits.lifetime)
+        self.lastNumber = start
+    }
+
+    package var count: Int { self.entries.count }
+
+    /// Asks how a message is to be sent to a client that is not connected here.
+    package mutating func send(_ frame: ByteBuffer, to id: String, now: NIODeadline) -> Decision {
+        self.entries.forget(now: now, keeping: self.waiting.keys)
+        let number = self.lastNumber + 1
+        guard let route = self.entries.use(id, orMake: Entry(), { $0.route(number, now) }) else {
+            return self.hold(frame, of: id) ? .hold : .refuse
+        }
+        if case .shared = route { self.lastNumber = number }
+        return .send(route)
+    }
+
+    mutating func nextNumber() -> UInt64 {
+        self.lastNumber += 1
+        return self.lastNumber
+    }
+
+    mutating func countLateRefusal() {
+        self.lateRefusals += 1
+    }
+
+    func hasRoom(for frame: ByteBuffer) -> Bool {
+        self.heldMessages < self.limits.maximumHeldMessages
+            && self.heldBytes + frame.readableBytes <= self.limits.maximumHeldBytes
+    }
+
+    private mutating func hold(_ frame: ByteBuffer, of id: String) -> Bool {
+        guard self.hasRoom(for: frame), self.waiting[id] != nil else { return false }
+        self.waiting[id]?.held.append(frame)
+        self.countHeld(frame)
+        return true
+    }
+
+    mutating func countHeld(_ frame: ByteBuffer) {
+        self.heldMessages += 1
+        self.heldBytes += frame.readableBytes
+    }
+
+    /// Sends what waits for the id on the way that its entry says.
+    mutating func release(_ id: String, _ now: NIODeadline) -> [Dispatch] {
+        guard let waiting = self.waiting.removeValue(forKey: id) else { return [] }
+        let frames = waiting.refused.sorted { $0.key < $1.key }.map(\.value) + waiting.held
+        var dispatches: [Dispatch] = []
+        for frame in frames {
+            self.heldMessages -= 1
+            self.heldBytes -= frame.readableBytes
+            let number = self.nextNumber()
+            guard let route = self.entries.use(id, orMake: Entry(), { $0.route(number, now) }) else { continue }
+            dispatches.append(Dispatch(id: id, frame: frame, route: route))
+        }
+        return dispatches
+    }
+}
+
+extension Locations.Entry {
+    /// - Parameter number: of the ask, if it comes to that.
+    /// - Returns: nil when the message must wait.
+    mutating func route(_ number: UInt64, _ now: NIODeadline) -> ClientRoute? {
+        switch self.phase {
+        case .asking:
+            if self.firstAsk == 0 { self.firstAsk = number }
+            self.lastAsk = number
+            return .shared(ask: number)
+        case .located:
+            guard let holder = self.holder else { return nil }
+            self.sent += 1
+            self.lastSent = now
+            return .inbox(holder, epoch: self.epoch, number: self.sent)
+        case .switching, .draining:
+            return nil
+        }
+    }
+
+    /// Begins to ask again.
+    mutating func ask() {
+        self.phase = .asking
+        self.firstAsk = 0
+        self.lastAsk = 0
+        self.holder = nil
+    }
+}

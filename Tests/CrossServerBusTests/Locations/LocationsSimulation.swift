@@ -1,0 +1,319 @@
+import HeapModule
+import NIOCore
+
+@testable import CrossServerBus
+
+/// Servers that send messages to clients which move among them, over streams that keep their order and overtake each
+/// other. Each run follows from its seed.
+struct LocationsSimulation {
+    struct Options {
+        var servers = 4
+        var ids = 3
+        /// Milliseconds.
+        var duration: Int64 = 20_000
+        var latency: ClosedRange<Int64> = 0...40
+        var session: ClosedRange<Int64> = 5...3_000
+        var gap: ClosedRange<Int64> = 0...300
+        /// Between the messages of one server.
+        var pause: ClosedRange<Int64> = 0...60
+        var burst: ClosedRange<Int> = 1...4
+        var deaths = 0
+        var limits = Locations.Limits()
+    }
+
+    struct Message: Hashable {
+        var sender: Int
+        var id: String
+        var number: Int
+    }
+
+    struct Session {
+        var server: Int
+        var start: Int64
+        var end: Int64
+        var delivered: [Message] = []
+    }
+
+    private struct Server {
+        var locations: Locations
+        var holdings = Holdings()
+        var isAlive = true
+        var holder: Holder
+    }
+
+    private enum Step {
+        case connect(String)
+        case disconnect(String)
+        case send(Int)
+        case tick
+        case die(Int)
+        case left(Int)
+        case arrive(at: Int, from: Int, Letter)
+    }
+
+    private enum Letter {
+        case shared(Message, ask: UInt64)
+        case inbox(Message, epoch: UInt64, number: UInt64)
+        case delivered(String, ask: UInt64, connectedFor: TimeAmount)
+        case refused(Message, epoch: UInt64, number: UInt64)
+    }
+
+    private struct Scheduled: Comparable {
+        var time: Int64
+        var order: Int
+        var step: Step
+
+        static func == (left: Self, right: Self) -> Bool { left.order == right.order }
+        static func < (left: Self, right: Self) -> Bool { (left.time, left.order) < (right.time, right.order) }
+    }
+
+    private struct Stream: Hashable {
+        var from: Int
+        var to: Int
+        var isShared: Bool
+    }
+
+    private let options: Options
+    private var random: SplitMix
+    private var servers: [Server]
+    private var steps = Heap<Scheduled>()
+    private var order = 0
+    private var now: Int64 = 0
+    private var arrivals: [Stream: Int64] = [:]
+    private var current: [String: Int] = [:]
+    private(set) var sessions: [String: [Session]] = [:]
+    private(set) var sent: [(message: Message, time: Int64)] = []
+    /// Lost with the server that they were on the way to, or refused at the call.
+    private(set) var excused: Set<Message> = []
+    private(set) var deaths: [Int: Int64] = [:]
+    private(set) var sharedCount = 0
+    private(set) var inboxCount = 0
+    private(set) var lateCount = 0
+    private(set) var waitingCount = 0
+
+    init(seed: UInt64, options: Options = Options()) {
+        self.options = options
+        self.random = SplitMix(state: seed)
+        self.servers = (0..<options.servers).map { index in
+            Server(
+                locations: Locations(limits: options.limits, start: 1),
+                holder: Holder(name: "\(index)", incarnation: "i")
+            )
+        }
+    }
+
+    mutating func run() {
+        for index in 0..<self.options.ids { self.schedule(self.pick(self.options.gap), .connect("c\(index)")) }
+        for index in self.servers.indices { self.schedule(self.pick(self.options.pause), .send(index)) }
+        for _ in 0..<self.options.deaths {
+            self.schedule(self.pick(0...self.options.duration), .die(Int(self.pick(1...Int64(self.servers.count - 1)))))
+        }
+        self.schedule(100, .tick)
+        while let next = self.steps.popMin() {
+            self.now = next.time
+            self.perform(next.step)
+        }
+        self.lateCount = self.servers.reduce(0) { $0 + $1.locations.lateRefusals }
+        self.waitingCount = self.servers.filter(\.isAlive).reduce(0) { $0 + $1.locations.heldMessages }
+    }
+
+    private var time: NIODeadline { .uptimeNanoseconds(UInt64(self.now + 1_000_000) * 1_000_000) }
+
+    private mutating func pick(_ range: ClosedRange<Int64>) -> Int64 { .random(in: range, using: &self.random) }
+
+    private mutating func schedule(_ delay: Int64, _ step: Step) {
+        self.order += 1
+        self.steps.insert(Scheduled(time: self.now + delay, order: self.order, step: step))
+    }
+
+    private mutating func perform(_ step: Step) {
+        switch step {
+        case .connect(let id): self.connect(id)
+        case .disconnect(let id): self.disconnect(id)
+        case .send(let sender):
+            guard self.servers[sender].isAlive, self.now < self.options.duration else { return }
+            let id = "c\(self.pick(0...Int64(self.options.ids - 1)))"
+            for _ in 0..<Int.random(in: self.options.burst, using: &self.random) { self.send(from: sender, to: id) }
+            self.schedule(self.pick(self.options.pause), .send(sender))
+        case .tick:
+            for index in self.servers.indices where self.servers[index].isAlive {
+                self.dispatch(self.servers[index].locations.tick(now: self.time), from: index)
+            }
+            if self.now < self.options.duration + 5_000 { self.schedule(100, .tick) }
+        case .die(let index):
+            guard self.servers[index].isAlive else { return }
+            self.servers[index].isAlive = false
+            self.deaths[index] = self.now
+            for id in self.current.keys.sorted() where self.sessions[id]?.last?.server == index { self.disconnect(id) }
+            self.schedule(300, .left(index))
+        case .left(let dead):
+            let holder = self.servers[dead].holder
+            for index in self.servers.indices where self.servers[index].isAlive {
+                self.servers[index].locations.serverLeft(holder, now: self.time)
+            }
+        case .arrive(let server, let sender, let letter):
+            self.arrived(letter, at: server, from: sender)
+        }
+    }
+
+    private mutating func connect(_ id: String) {
+        let alive = self.servers.indices.filter { self.servers[$0].isAlive }
+        guard self.now < self.options.duration + 5_000, let server = alive.randomElement(using: &self.random) else {
+            return
+        }
+        self.sessions[id, default: []].append(Session(server: server, start: self.now, end: .max))
+        self.current[id] = server
+        self.dispatch(self.servers[server].locations.connectedHere(id, now: self.time), from: server)
+        self.schedule(self.pick(self.options.session), .disconnect(id))
+    }
+
+    private mutating func disconnect(_ id: String) {
+        guard self.current.removeValue(forKey: id) != nil, let index = self.sessions[id]?.indices.last else { return }
+        self.sessions[id]?[index].end = self.now
+        self.schedule(self.pick(self.options.gap), .connect(id))
+    }
+
+    private mutating func send(from sender: Int, to id: String) {
+        let message = Message(sender: sender, id: id, number: self.sent.count)
+        self.sent.append((message, self.now))
+        if self.current[id] == sender { return self.deliver(message) }
+        switch self.servers[sender].locations.send(message.frame, to: id, now: self.time) {
+        case .send(let route): self.publish(message, from: sender, route)
+        case .hold: break
+        case .refuse: self.excused.insert(message)
+        }
+    }
+
+    private mutating func dispatch(_ dispatches: [Locations.Dispatch], from sender: Int) {
+        for dispatch in dispatches {
+            let message = Message(frame: dispatch.frame)
+            if self.current[dispatch.id] == sender {
+                self.deliver(message)
+            } else {
+                self.publish(message, from: sender, dispatch.route)
+            }
+        }
+    }
+
+    private mutating func publish(_ message: Message, from sender: Int, _ route: ClientRoute) {
+        switch route {
+        case .shared(let ask):
+            self.sharedCount += 1
+            for server in self.servers.indices where server != sender {
+                self.post(.shared(message, ask: ask), from: sender, to: server, isShared: true)
+            }
+        case .inbox(let holder, let epoch, let number):
+            self.inboxCount += 1
+            let index = Int(holder.name) ?? 0
+            if self.servers[index].isAlive {
+                self.post(.inbox(message, epoch: epoch, number: number), from: sender, to: index)
+            } else {
+                // Nobody has received it, as the answer to the publication says.
+                self.post(.refused(message, epoch: epoch, number: number), from: index, to: sender)
+            }
+        }
+    }
+
+    private mutating func post(_ letter: Letter, from: Int, to: Int, isShared: Bool = false) {
+        let stream = Stream(from: from, to: to, isShared: isShared)
+        let arrival = max(self.arrivals[stream] ?? 0, self.now + self.pick(self.options.latency))
+        self.arrivals[stream] = arrival
+        self.schedule(arrival - self.now, .arrive(at: to, from: from, letter))
+    }
+
+    private mutating func arrived(_ letter: Letter, at server: Int, from sender: Int) {
+        guard self.servers[server].isAlive else {
+            if case .inbox(let message, _, _) = letter { self.excused.insert(message) }
+            return
+        }
+        let time = self.time
+        switch letter {
+        case .shared(let message, let ask):
+            guard self.current[message.id] == server, let session = self.sessions[message.id]?.last else { return }
+            self.deliver(message)
+            let age = TimeAmount.milliseconds(self.now - session.start)
+            self.post(.delivered(message.id, ask: ask, connectedFor: age), from: server, to: sender)
+        case .inbox(let message, let epoch, let number):
+            let decision = self.servers[server].holdings.received(
+                from: "\(sender)",
+                for: message.id,
+                epoch: epoch,
+                number: number,
+                hasClient: self.current[message.id] == server,
+                now: time
+            )
+            switch decision {
+            case .deliver: self.deliver(message)
+            case .refuse: self.post(.refused(message, epoch: epoch, number: number), from: server, to: sender)
+            case .ignore: break
+            }
+        case .delivered(let id, let ask, let age):
+            let holder = self.servers[sender].holder
+            self.dispatch(
+                self.servers[server].locations.answered(id, ask: ask, by: holder, connectedFor: age, now: time),
+                from: server
+            )
+        case .refused(let message, let epoch, let number):
+            let dispatches = self.servers[server].locations.refused(
+                message.id,
+                epoch: epoch,
+                number: number,
+                frame: message.frame,
+                now: time
+            )
+            self.dispatch(dispatches, from: server)
+        }
+    }
+
+    private mutating func deliver(_ message: Message) {
+        guard let index = self.sessions[message.id]?.indices.last else { return }
+        self.sessions[message.id]?[index].delivered.append(message)
+    }
+}
+
+extension LocationsSimulation {
+    /// Messages that came twice to one connection, or after one that was sent later.
+    var disordered: [Message] {
+        self.sessions.values.joined().flatMap { session -> [Message] in
+            var last: [Int: Int] = [:]
+            return session.delivered.filter { message in
+                defer { last[message.sender] = message.number }
+                return message.number <= last[message.sender] ?? -1
+            }
+        }
+    }
+
+    /// Messages that did not come to a client although it stayed connected to one server, from before they were sent, and
+    /// their sender lived on.
+    func missing(patience: Int64) -> [Message] {
+        let delivered = Set(self.sessions.values.joined().flatMap(\.delivered))
+        return self.sent.filter { message, time in
+            !delivered.contains(message) && !self.excused.contains(message)
+                && self.deaths[message.sender] ?? .max > time + patience
+                && self.sessions[message.id]?.contains { $0.start < time && $0.end > time + patience } == true
+        }
+        .map(\.message)
+    }
+}
+
+extension LocationsSimulation.Message {
+    var frame: ByteBuffer { ByteBuffer(string: "\(self.sender) \(self.id) \(self.number)") }
+
+    init(frame: ByteBuffer) {
+        let parts = String(buffer: frame).split(separator: " ")
+        self.init(sender: Int(parts[0]) ?? -1, id: String(parts[1]), number: Int(parts[2]) ?? -1)
+    }
+}
+
+/// A generator whose numbers follow from its seed.
+struct SplitMix: RandomNumberGenerator {
+    var state: UInt64
+
+    mutating func next() -> UInt64 {
+        self.state &+= 0x9E37_79B9_7F4A_7C15
+        var value = self.state
+        value = (value ^ (value >> 30)) &* 0xBF58_476D_1CE4_E5B9
+        value = (value ^ (value >> 27)) &* 0x94D0_49BB_1331_11EB
+        return value ^ (value >> 31)
+    }
+}

@@ -1,0 +1,66 @@
+import NIOCore
+import Testing
+
+@testable import CrossServerBus
+
+@Suite(.timeLimit(.minutes(5))) struct LocationsSimulationTests {
+    private typealias Options = LocationsSimulation.Options
+
+    private func run(_ seed: UInt64, _ change: (inout Options) -> Void) -> LocationsSimulation {
+        var options = Options()
+        change(&options)
+        var simulation = LocationsSimulation(seed: seed, options: options)
+        simulation.run()
+        #expect(simulation.disordered.isEmpty, "seed \(seed)")
+        #expect(simulation.waitingCount == 0, "seed \(seed)")
+        return simulation
+    }
+
+    @Test(arguments: 1...30 as ClosedRange<UInt64>)
+    func clientsThatMoveMissNothingAndGetAllInOrder(seed: UInt64) {
+        let simulation = self.run(seed) { _ in }
+        #expect(simulation.missing(patience: 1_500).isEmpty, "seed \(seed)")
+        #expect(simulation.sessions.values.joined().contains { !$0.delivered.isEmpty })
+    }
+
+    @Test(arguments: 1...30 as ClosedRange<UInt64>)
+    func restlessClients(seed: UInt64) {
+        let simulation = self.run(seed) {
+            $0.session = 1...60
+            $0.gap = 0...20
+            $0.pause = 0...10
+            $0.duration = 3_000
+        }
+        #expect(simulation.lateCount == 0 || simulation.missing(patience: 1_500).isEmpty, "seed \(seed)")
+    }
+
+    @Test(arguments: 1...30 as ClosedRange<UInt64>)
+    func serversThatDie(seed: UInt64) {
+        let simulation = self.run(seed) {
+            $0.servers = 6
+            $0.deaths = 3
+            $0.session = 5...8_000
+        }
+        // One wait for refusals that do not come may follow another.
+        #expect(simulation.missing(patience: 3_000).isEmpty, "seed \(seed)")
+    }
+
+    /// Little is remembered, and what is on the way takes longer than anybody waits.
+    @Test(arguments: 1...30 as ClosedRange<UInt64>)
+    func nothingOvertakesWhenLimitsAreReached(seed: UInt64) {
+        _ = self.run(seed) {
+            $0.limits.maximumHeldMessages = 4
+            $0.limits.maximumHold = .milliseconds(20)
+            $0.latency = 0...100
+        }
+    }
+
+    @Test(arguments: 1...5 as ClosedRange<UInt64>)
+    func nearlyAllMessagesForSettledClientsGoToOneServer(seed: UInt64) {
+        let simulation = self.run(seed) {
+            $0.servers = 8
+            $0.session = 4_000...20_000
+        }
+        #expect(simulation.sharedCount * 10 < simulation.inboxCount, "seed \(seed)")
+    }
+}
