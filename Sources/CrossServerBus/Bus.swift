@@ -57,7 +57,16 @@ public protocol Bus: Sendable {
     /// - Throws: ``BusError`` with `outcomeUnknown` when that takes longer; `CancellationError`.
     func drained(within timeout: Duration) async throws
 
-    /// The links as they are now.
+    /// Whether the channel is subscribed on every link that is usable, and there is one. Only on ``eventLoop``.
+    func isSubscribed(to channel: String) -> Bool
+
+    /// Where the receiver is called.
+    var eventLoop: any EventLoop { get }
+
+    /// How a link is chosen for a message.
+    var strategy: SelectionStrategy { get }
+
+    /// The links as they are now; with the strategy ``SelectionStrategy/fastest`` the fastest first.
     var links: [BusLinkStatus] { get }
 
     /// Whether messages are heard over the link now. Asked for every request that is published.
@@ -84,7 +93,7 @@ extension Bus {
     }
 }
 
-/// What uses a bus. Its methods are called on the bus's event loops and must not block.
+/// What uses a bus. Its methods are called on ``Bus/eventLoop`` and must not block.
 public protocol BusReceiver: Sendable {
     /// A message of a wanted channel. Messages of one link come in the order in which the link carried them.
     func received(_ message: ByteBuffer, on channel: String, over link: BusLink)

@@ -15,6 +15,12 @@ final class SeverableBus: Bus {
 
     var links: [BusLinkStatus] { self.isSevered.load(ordering: .relaxed) ? [] : self.bus.links }
 
+    var eventLoop: any EventLoop { self.bus.eventLoop }
+
+    var strategy: SelectionStrategy { self.bus.strategy }
+
+    func isSubscribed(to channel: String) -> Bool { self.bus.isSubscribed(to: channel) }
+
     func run(_ receiver: any BusReceiver) async throws {
         try await self.bus.run(receiver)
     }

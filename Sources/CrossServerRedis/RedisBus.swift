@@ -17,11 +17,12 @@ import Synchronization
 public final class RedisBus: Bus {
     public let configuration: Configuration
     let core: BusCore
-    private let eventLoopGroup: any EventLoopGroup
+    /// Of all its connections.
+    public let eventLoop: any EventLoop
 
     /// - Parameters:
     ///   - nodes: more can be added later.
-    ///   - eventLoopGroup: the process-wide group by default. Each node takes one of its loops.
+    ///   - eventLoopGroup: the process-wide group by default. The bus takes one of its loops.
     ///   - logger: label `crossserver.redis` by default.
     /// - Throws: ``BusError`` with `invalidConfiguration`.
     public init(
@@ -32,7 +33,7 @@ public final class RedisBus: Bus {
     ) throws(BusError) {
         try configuration.validate()
         self.configuration = configuration
-        self.eventLoopGroup = eventLoopGroup
+        self.eventLoop = eventLoopGroup.next()
         self.core = BusCore(configuration: configuration, logger: logger)
         for node in nodes { _ = try self.add(node) }
     }
@@ -141,7 +142,20 @@ public final class RedisBus: Bus {
         }
     }
 
-    public var links: [BusLinkStatus] { self.core.table.withLock { $0.entries.map(\.status) } }
+    public var strategy: SelectionStrategy { self.configuration.strategy }
+
+    public var links: [BusLinkStatus] {
+        let links = self.core.table.withLock { $0.entries.map(\.status) }
+        guard self.strategy == .fastest else { return links }
+        let order = self.core.selection.withLock { $0.numbersByLatency }
+        let rank = { (link: BusLink) in order.firstIndex(of: link.number) ?? order.count }
+        return links.sorted { (rank($0.link), $0.link.number) < (rank($1.link), $1.link.number) }
+    }
+
+    public func isSubscribed(to channel: String) -> Bool {
+        let links = self.core.table.withLock { table in table.entries.filter(\.status.canReceive).map(\.link) }
+        return !links.isEmpty && links.allSatisfy { $0.isSubscribed(to: channel) }
+    }
 
     public func hears(_ link: BusLink) -> Bool {
         self.core.table.withLock { $0.entries.contains { $0.status.link == link && $0.status.canReceive } }
@@ -158,7 +172,7 @@ extension RedisBus {
             table.lastNumber += 1
             return table.lastNumber
         }
-        let link = try RedisLink(number: number, node: node, core: self.core, eventLoop: self.eventLoopGroup.next())
+        let link = try RedisLink(number: number, node: node, core: self.core, eventLoop: self.eventLoop)
         try self.core.table.withLock { table throws(BusError) in
             if case .ended = table.phase { throw BusError(.alreadyRun, "the bus has ended") }
             let status = BusLinkStatus(link: link.busLink, name: link.name, canPublish: false, canReceive: false)

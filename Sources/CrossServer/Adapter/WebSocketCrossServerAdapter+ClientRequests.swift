@@ -24,6 +24,7 @@ extension WebSocketCrossServerAdapter {
         let start = clock.now
         let places = try await self.locate(id, timeout: timeout)
         guard let server = places.value.first?.server else {
+            if let silent = places.missing.first(where: { $0.server != nil }) { throw Self.error(silent.reason) }
             throw CrossServerError(.unknownSocket, "no server has a client with the id \(id)")
         }
         let rest = timeout - (clock.now - start)

@@ -48,7 +48,12 @@ extension WebSocketCrossServerAdapter {
         guard let bus = self.cluster.bus else { return }
         // Another one may have made the room just now, and not subscribed yet.
         self.clients.updateChannels([name])
-        try await bus.subscribed(to: self.cluster.roomChannels.channels(of: name), within: timeout)
+        let channels = self.cluster.roomChannels.channels(of: name)
+        if let courier = self.cluster.courier {
+            try await courier.subscribed(to: channels, within: timeout)
+        } else {
+            try await bus.subscribed(to: channels, within: timeout)
+        }
     }
 
     private func join(_ name: RoomName, _ id: String) throws(CrossServerError) {

@@ -59,13 +59,20 @@ public final class WebSocketCrossServerAdapter: Sendable {
         var logger = logger
         if !serverName.isEmpty { logger[metadataKey: "server"] = "\(serverName)" }
         self.logger = logger
-        let eventLoop = eventLoopGroup.next()
+        let eventLoop = bus?.eventLoop ?? eventLoopGroup.next()
+        let incarnation = UInt64.random(in: 1 ... .max)
+        let start = NIODeadline.now()
         let channels = ClusterChannels(
             bridgePrefix: configuration.cluster.bridgePrefix,
             webSocketPrefix: configuration.cluster.webSocketPrefix
         )
+        var courier: Courier?
+        if let bus, configuration.cluster.delivery == .ordered {
+            courier = Courier(bus: bus, name: serverName, incarnation: incarnation, channels: channels, now: start)
+        }
         let roomChannels = RoomChannels(
             bus: bus,
+            courier: courier,
             channels: channels,
             configuration: configuration.cluster,
             eventLoop: eventLoop
@@ -73,12 +80,15 @@ public final class WebSocketCrossServerAdapter: Sendable {
         self.clients = LocalClients(configuration: configuration, channels: roomChannels)
         self.cluster = ClusterNode(
             name: serverName,
+            incarnation: incarnation,
             configuration: configuration,
             channels: channels,
             bus: bus,
+            courier: courier,
             clients: self.clients,
             roomChannels: roomChannels,
             eventLoop: eventLoop,
+            start: start,
             logger: logger
         )
         if listenAddress != nil { self.cluster.serveClients() }

@@ -25,8 +25,10 @@ struct ClusterChannels: Sendable {
     /// Carries what is meant for one server alone, in one of its lives: a server that is started again does not get
     /// its predecessor's messages.
     func inbox(of server: String, incarnation: some StringProtocol) -> String {
-        "\(self.bridgePrefix)node:\(server):\(incarnation)"
+        "\(self.inboxPrefix)\(server):\(incarnation)"
     }
+
+    var inboxPrefix: String { "\(self.bridgePrefix)node:" }
 
     /// Carries messages for the rooms of a namespace, as in the original: a namespace that begins with the prefix is the
     /// channel's name. But one that would be the channel of other messages gets a name of its own.

@@ -9,6 +9,8 @@ extension WebSocketCrossServerAdapter.Configuration {
         public var webSocketPrefix = "ws:"
         /// How messages to other servers are written. Both are always understood. MessagePack.
         public var encoding = BusEncoding.messagePack
+        /// What is promised of messages between servers. See Documentation/delivery.md. Ordered.
+        public var delivery = Delivery.ordered
         /// Channels of the application that are subscribed from the start.
         public var customChannels: [String] = []
         /// Takes part without being one of the servers: is not counted, handles no events and answers no requests. For tools
@@ -34,6 +36,15 @@ extension WebSocketCrossServerAdapter.Configuration {
         public var maximumRunningHandlers = 10_000
 
         public init() {}
+    }
+
+    /// What is promised of messages between servers.
+    public enum Delivery: Sendable, Hashable {
+        /// Each comes once and in order, as long as a link connects the servers or does so again in time. What cannot be
+        /// sent now waits for up to 9 s. Servers of the original get and send as they always did.
+        case ordered
+        /// As the original: a message goes out once, and what is lost is lost. What cannot be sent now is an error.
+        case bestEffort
     }
 
     /// How often there may be one id.

@@ -33,6 +33,7 @@ extension ClusterNode {
                 membership.update(connections: load.connections, rooms: load.rooms)
                 return membership.tick(now: now)
             }
+            self.courier?.tick()
         }
         let originals = self.eventLoop.scheduleRepeatedTask(initialDelay: Self.tick, delay: .seconds(1)) {
             [weak self] _ in
@@ -45,7 +46,14 @@ extension ClusterNode {
     func changeMembership(_ body: (inout Membership, NIODeadline) -> [MembershipAction]) {
         let now = NIODeadline.now()
         let actions = body(&self.membership.value, now)
-        for action in actions { self.perform(action, now) }
+        for action in actions {
+            self.courier?.perform(action, now: now)
+            self.perform(action, now)
+        }
+        if let courier = self.courier {
+            let order = courier.bus.strategy == .fastest ? courier.bus.links.map(\.link) : []
+            courier.update(self.membership.value.reach(order: order))
+        }
         let own = self.membership.value.own(now: now)
         self.roster.withLock { $0.own = own }
     }

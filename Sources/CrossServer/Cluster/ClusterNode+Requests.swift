@@ -43,6 +43,8 @@ extension ClusterNode {
         var targets: [String]
         /// Who is meant by it; empty for everyone.
         var servers: [String]
+        /// Of the server whose inbox the channel is.
+        var incarnation: UInt64?
     }
 
     private static let tick = TimeAmount.milliseconds(10)
@@ -66,7 +68,7 @@ extension ClusterNode {
         let sum = completion.map { PublicationSum(postings.count, $0) }
         for posting in postings {
             let message = CrossServerEvent(event: event, sender: self.name, payload: payload, targets: posting.targets)
-            try self.publish(.event(message), to: posting.channel) { [weak self] result in
+            try self.publish(.event(message), to: posting.channel, audience: posting.incarnation) { [weak self] result in
                 sum?.add(result.map { self?.otherReceivers(of: $0, on: posting.channel) })
             }
         }
@@ -89,7 +91,14 @@ extension ClusterNode {
                 continue
             }
             let inbox = self.channels.inbox(of: name, incarnation: member.incarnation)
-            postings.append(Posting(channel: inbox, targets: isSystem ? [] : [name], servers: [name]))
+            postings.append(
+                Posting(
+                    channel: inbox,
+                    targets: isSystem ? [] : [name],
+                    servers: [name],
+                    incarnation: UInt64(member.incarnation, radix: 36)
+                )
+            )
         }
         if !unknown.isEmpty { postings.append(Posting(channel: channel, targets: unknown, servers: unknown)) }
         return postings
@@ -178,7 +187,7 @@ extension ClusterNode {
             targets: posting.targets,
             callbackID: RequestID.string(incarnation: self.incarnation, number: number)
         )
-        try self.publish(.event(message), to: posting.channel) { result in
+        try self.publish(.event(message), to: posting.channel, audience: posting.incarnation) { result in
             switch result {
             case .success(let publication):
                 let others = self.otherReceivers(of: publication, on: posting.channel)
@@ -274,12 +283,14 @@ extension ClusterNode {
             self.answered(number, by: self.name, payload, error: error)
         case .remote(let server, let callbackID, let link):
             let reply = CrossServerReply(sender: self.name, callbackID: callbackID, payload: payload, error: error)
-            // A server of ours has a channel of its own; an original one hears the bridge alone.
-            let channel =
-                RequestID(callbackID).map { self.channels.inbox(of: server, incarnation: $0.incarnation) }
-                ?? self.channels.bridge
             do {
-                try self.publish(.reply(reply), to: channel, over: link, completion: nil)
+                // A server of ours has a channel of its own; an original one hears the bridge alone.
+                if let id = RequestID(callbackID), let incarnation = UInt64(id.incarnation, radix: 36) {
+                    let inbox = self.channels.inbox(of: server, incarnation: id.incarnation)
+                    try self.publish(.reply(reply), to: inbox, audience: incarnation, completion: nil)
+                } else {
+                    try self.publish(.reply(reply), to: self.channels.bridge, over: link, completion: nil)
+                }
             } catch let problem as BusMessageError where failure == nil {
                 self.throttles.notSent.log(self.logger, level: .error, "\(problem)")
                 let failure = RequestFailure(code: "INVALID_REPLY", message: "the reply cannot be sent")
@@ -291,17 +302,29 @@ extension ClusterNode {
         }
     }
 
+    /// - Parameters:
+    ///   - audience: the incarnation whose inbox the channel is; nil for a channel that anyone may hear.
+    ///   - link: for a server of the original, which hears what it has asked for on the link on which it asked.
     /// - Throws: ``CrossServerError`` with `busUnavailable`, or ``BusMessageError`` when the payload cannot be written.
     func publish(
         _ message: BusMessage,
         to channel: String,
+        audience: UInt64? = nil,
         over link: BusLink? = nil,
         completion: (@Sendable (Result<Publication, BusError>) -> Void)?
     ) throws {
         guard let bus = self.bus else { throw CrossServerError(.busUnavailable, "this server has no bus") }
         var buffer = ByteBuffer()
         try message.write(into: &buffer, as: self.configuration.cluster.encoding)
-        try self.publish(buffer, on: bus, to: channel, over: link, completion: completion)
+        guard let courier = self.courier, link == nil else {
+            return try self.publish(buffer, on: bus, to: channel, over: link, completion: completion)
+        }
+        do throws(BusError) {
+            try courier.publish(consume buffer, to: channel, audience: audience, completion: completion)
+        } catch {
+            throw CrossServerError(error)
+        }
+        ClusterCounters.increment(self.counters.eventsSent)
     }
 
     func publish(
@@ -314,11 +337,7 @@ extension ClusterNode {
         do throws(BusError) {
             try bus.publish(buffer, to: channel, over: link, completion: completion)
         } catch {
-            switch error.code {
-            case .tooManyBytesInFlight: throw CrossServerError(.overloaded, error.message)
-            case .messageTooLarge: throw CrossServerError(.messageTooLarge, error.message)
-            default: throw CrossServerError(.busUnavailable, error.message)
-            }
+            throw CrossServerError(error)
         }
         ClusterCounters.increment(self.counters.eventsSent)
     }
@@ -353,5 +372,15 @@ private final class PublicationSum: Sendable {
             return state.remaining == 0 ? state.result : nil
         }
         if let sum { self.completion(sum) }
+    }
+}
+
+extension CrossServerError {
+    fileprivate init(_ error: BusError) {
+        switch error.code {
+        case .tooManyBytesInFlight: self.init(.overloaded, error.message)
+        case .messageTooLarge: self.init(.messageTooLarge, error.message)
+        default: self.init(.busUnavailable, error.message)
+        }
     }
 }

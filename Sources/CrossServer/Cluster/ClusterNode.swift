@@ -16,6 +16,8 @@ final class ClusterNode: Sendable {
     let channels: ClusterChannels
     let inbox: String
     let bus: (any Bus)?
+    /// Nil without a bus, and when messages go out as they are.
+    let courier: Courier?
     let clients: LocalClients
     let roomChannels: RoomChannels
     /// Where this server handles its own events.
@@ -30,6 +32,7 @@ final class ClusterNode: Sendable {
     let roster = Mutex(Roster())
     let uniqueIds = Mutex(UniqueIds())
     let serverChanges = Reports<ServerChange>(maximumWaiting: 1_000)
+    let gaps = Reports<MissedMessages>(maximumWaiting: 1_000)
     let refusals = AsyncStream<String>.makeStream(bufferingPolicy: .bufferingOldest(1))
     private let hasClients = Atomic(false)
 
@@ -41,33 +44,38 @@ final class ClusterNode: Sendable {
 
     init(
         name: String,
+        incarnation: UInt64,
         configuration: WebSocketCrossServerAdapter.Configuration,
         channels: ClusterChannels,
         bus: (any Bus)?,
+        courier: Courier?,
         clients: LocalClients,
         roomChannels: RoomChannels,
         eventLoop: any EventLoop,
+        start: NIODeadline,
         logger: Logger
     ) {
         self.name = name
         self.configuration = configuration
         let cluster = configuration.cluster
-        self.incarnation = String(UInt64.random(in: .min ... .max), radix: 36)
+        self.incarnation = String(incarnation, radix: 36)
         self.channels = channels
         self.clients = clients
         self.roomChannels = roomChannels
         self.inbox = self.channels.inbox(of: name, incarnation: self.incarnation)
         self.bus = bus
+        self.courier = courier
         self.eventLoop = eventLoop
         self.logger = logger
         self.tasks = HandlerTasks(maximum: cluster.maximumRunningHandlers)
         var membership = Membership.Configuration()
         membership.role = cluster.isObserver ? .observer : .server
         self.membership = .makeBoxSendingValue(
-            Membership(name: name, incarnation: self.incarnation, configuration: membership, now: .now()),
+            Membership(name: name, incarnation: self.incarnation, configuration: membership, now: start),
             eventLoop: eventLoop
         )
-        bus?.subscribe(to: self.systemChannels + cluster.customChannels)
+        self.subscribe(to: self.systemChannels)
+        bus?.subscribe(to: cluster.customChannels)
     }
 
     /// The channels that are subscribed for as long as the server runs.
@@ -81,7 +89,11 @@ final class ClusterNode: Sendable {
     /// From now on there may be clients here, whom messages of other servers are for.
     func serveClients() {
         guard !self.hasClients.exchange(true, ordering: .relaxed) else { return }
-        self.bus?.subscribe(to: self.clientChannels)
+        self.subscribe(to: self.clientChannels)
+    }
+
+    func subscribe(to channels: [String]) {
+        if let courier = self.courier { courier.subscribe(to: channels) } else { self.bus?.subscribe(to: channels) }
     }
 
     /// Whether there may be servers of the original, which do not hear what is only ours.
@@ -92,6 +104,7 @@ final class ClusterNode: Sendable {
     /// - Throws: ``CrossServerError`` with `nameTaken`, or what the bus throws.
     func run() async throws {
         guard let bus = self.bus else { return }
+        self.eventLoop.execute { self.courier?.setDelegate(self) }
         let membership = self.startMembership()
         defer { for task in membership { task.cancel() } }
         try await withThrowingTaskGroup(of: Void.self) { group in
@@ -117,9 +130,11 @@ final class ClusterNode: Sendable {
             requests.isEnded = true
             for action in requests.table.endAll(.stopping) { Self.perform(action) }
         }
-        self.listeners.withLock { $0 = ClusterListeners() }
-        self.serverChanges.finish()
         do {
+            await self.leave(isHurried: deadline == .zero)
+            self.listeners.withLock { $0 = ClusterListeners() }
+            self.serverChanges.finish()
+            self.gaps.finish()
             try await self.eventLoop.submit {
                 self.changeMembership { membership, now in membership.leave(now: now) }
             }.get()
@@ -132,13 +147,20 @@ final class ClusterNode: Sendable {
 
 extension ClusterNode: BusReceiver {
     func linkChanged(_ status: BusLinkStatus) {
-        self.eventLoop.execute {
-            self.changeMembership { membership, now in membership.linkChanged(status, now: now) }
-        }
+        self.changeMembership { membership, now in membership.linkChanged(status, now: now) }
     }
 
     func received(_ message: ByteBuffer, on channel: String, over link: BusLink) {
         guard self.channels.isReserved(channel) else { return self.receivedCustom(message, on: channel) }
+        if let courier = self.courier {
+            courier.received(message, on: channel, over: link)
+        } else {
+            self.deliver(message, on: channel, over: link)
+        }
+    }
+
+    /// A message that is the next one of its sender, or has no number.
+    func deliver(_ message: ByteBuffer, on channel: String, over link: BusLink) {
         do throws(BusMessageError) {
             if channel == self.channels.cluster { return try self.receivedSystem(message, over: link) }
             // This server has handled its own events when it sent them. But to its inbox it sends what it wants to hear, and
@@ -171,9 +193,8 @@ extension ClusterNode: BusReceiver {
             guard event.sender != self.name else { return }
             return self.answer(event, self.reply(to: event, over: link))
         }
-        self.eventLoop.execute {
-            self.changeMembership { membership, now in membership.received(announcement, over: link, now: now) }
-        }
+        self.courier?.heard(announcement, now: .now())
+        self.changeMembership { membership, now in membership.received(announcement, over: link, now: now) }
     }
 
     func refused(_ problem: String, on channel: String) {
@@ -213,6 +234,7 @@ final class ClusterCounters: Sendable {
     let handlersRefused = Atomic<Int>(0)
     let handlerFailures = Atomic<Int>(0)
     let messagesNotSent = Atomic<Int>(0)
+    let messagesMissed = Atomic<Int>(0)
     let clientMessagesReceived = Atomic<Int>(0)
     let clientMessagesDropped = Atomic<Int>(0)
 
@@ -227,5 +249,5 @@ struct ClusterThrottles: Sendable {
     let handlerFailure = LogThrottle()
     let overload = LogThrottle()
     let notSent = LogThrottle()
-    let nameTaken = LogThrottle()
+    let missed = LogThrottle()
 }

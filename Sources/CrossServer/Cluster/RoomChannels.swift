@@ -8,6 +8,7 @@ import Synchronization
 /// the room is there, and the last look sees the last state.
 final class RoomChannels: Sendable {
     private let bus: (any Bus)?
+    private let courier: Courier?
     private let channels: ClusterChannels
     private let eventLoop: any EventLoop
     private let linger: TimeAmount
@@ -35,11 +36,13 @@ final class RoomChannels: Sendable {
 
     init(
         bus: (any Bus)?,
+        courier: Courier?,
         channels: ClusterChannels,
         configuration: WebSocketCrossServerAdapter.Configuration.Cluster,
         eventLoop: any EventLoop
     ) {
         self.bus = bus
+        self.courier = courier
         self.channels = channels
         self.eventLoop = eventLoop
         self.linger = TimeAmount(configuration.roomChannelLinger)
@@ -47,7 +50,7 @@ final class RoomChannels: Sendable {
         self.hasOnePerRoom = configuration.subscribesEachRoom
         let preset = configuration.presetRoomNamespaces.map { channels.channel(ofNamespace: $0) }
         self.state = Mutex(State(preset: Set(preset)))
-        bus?.subscribe(to: preset)
+        self.subscribe(to: preset)
     }
 
     /// The channels that carry the messages of a room to this server.
@@ -78,7 +81,7 @@ final class RoomChannels: Sendable {
     private func update(_ state: inout State, _ channel: String, _ scope: Scope, isUsed: Bool) {
         guard !state.preset.contains(channel) else { return }
         if isUsed {
-            if state.uses[channel] == nil { self.bus?.subscribe(to: [channel]) }
+            if state.uses[channel] == nil { self.subscribe(to: [channel]) }
             state.uses[channel, default: Use()].scopes.insert(scope)
         } else if state.uses[channel]?.scopes.remove(scope) != nil, let use = state.uses[channel], use.scopes.isEmpty {
             guard self.unsubscribes else { return }
@@ -92,7 +95,15 @@ final class RoomChannels: Sendable {
         self.state.withLock { state in
             guard let use = state.uses[channel], use.scopes.isEmpty, use.generation == generation else { return }
             state.uses[channel] = nil
-            self.bus?.unsubscribe(from: [channel])
+            if let courier = self.courier {
+                courier.unsubscribe(from: [channel])
+            } else {
+                self.bus?.unsubscribe(from: [channel])
+            }
         }
+    }
+
+    private func subscribe(to channels: [String]) {
+        if let courier = self.courier { courier.subscribe(to: channels) } else { self.bus?.subscribe(to: channels) }
     }
 }

@@ -18,14 +18,22 @@ extension DeliveryReceiver {
 
     package mutating func unsubscribe(_ channel: String) {
         guard let subscription = self.subscriptions.removeValue(forKey: channel) else { return }
-        for index in subscription.streams { self.forget(index) }
+        for index in subscription.streams {
+            let stream = self.streams[index]
+            let next = stream.isPending ? stream.floor : stream.next
+            if next > 1, self.former.count < self.configuration.maximumStreams {
+                self.former[stream.key] = (next, stream.lastAt)
+            }
+            self.forget(index)
+        }
     }
 
     // MARK: Streams
 
     mutating func makeStream(_ key: Key, _ peer: Int, _ time: Int64) -> Int? {
         guard self.streamIndices.count < self.configuration.maximumStreams else { return nil }
-        let stream = Stream(key: key, peer: peer, isPending: true, lastAt: time)
+        var stream = Stream(key: key, peer: peer, isPending: true, lastAt: time)
+        stream.floor = self.former.removeValue(forKey: key)?.next ?? 0
         let index = self.freeStreams.popLast() ?? self.streams.count
         if index == self.streams.count { self.streams.append(stream) } else { self.streams[index] = stream }
         self.streamIndices[key] = index
@@ -63,7 +71,7 @@ extension DeliveryReceiver {
         guard stream.isPending, self.peers[stream.peer].state == .live, let lowest = stream.held.keys.min(),
             let stamp = stream.held[lowest]?.stamp
         else { return self.arm(index, time) }
-        var begins = stamp.isFirst || stamp.number == 1
+        var begins = stamp.isFirst || stamp.number == 1 || stamp.number == stream.floor
         if let since = self.owedSince(index) {
             // The one before was sent before anything was owed.
             let clock = self.peers[stream.peer].clock
@@ -80,12 +88,18 @@ extension DeliveryReceiver {
     }
 
     mutating func begin(_ index: Int, at number: UInt64) {
+        let number = max(number, self.streams[index].floor)
         self.streams[index].isPending = false
         self.streams[index].next = number
         self.streams[index].known = max(self.streams[index].known, number - 1)
         for number in self.streams[index].held.keys.sorted() where number < self.streams[index].next {
-            _ = self.release(number, index)
-            self.peers[self.streams[index].peer].ledger.late += 1
+            guard let held = self.release(number, index) else { continue }
+            // Not owed, but heard: who publishes when a subscription has just come into force is not let down.
+            if number >= self.streams[index].floor {
+                self.deliver(held, index)
+            } else {
+                self.peers[self.streams[index].peer].ledger.late += 1
+            }
         }
         self.drain(index)
     }
@@ -121,6 +135,8 @@ extension DeliveryReceiver {
         guard time - self.sweptAt > 10_000_000_000 else { return }
         self.sweptAt = time
         self.forgetPeers(time)
+        let oldest = time - 4 * self.configuration.historyTime.nanoseconds
+        self.former = self.former.filter { $0.value.at >= oldest }
         guard self.streamIndices.count > self.configuration.maximumStreams / 2 else { return }
         let history = self.configuration.historyTime.nanoseconds
         for index in Array(self.streamIndices.values)

@@ -28,6 +28,8 @@ package struct DeliveryReceiver: Sendable {
         var peer: Int
         /// The number of the message that is due.
         var next: UInt64 = 1
+        /// What came before was given on when the channel was subscribed the last time.
+        var floor: UInt64 = 0
         /// ``next`` is not known.
         var isPending = false
         /// Not served the short way: nothing was given on yet, and what was sent before the channel was wanted here must
@@ -56,6 +58,8 @@ package struct DeliveryReceiver: Sendable {
     let start: NIODeadline
 
     var subscriptions: [String: Subscription] = [:]
+    /// Where streams were when their channel was unsubscribed, so that nothing comes twice when it is subscribed again.
+    var former: [Key: (next: UInt64, at: Int64)] = [:]
     var peerIndices: [UInt64: Int] = [:]
     var peers: [Peer] = []
     var freePeers: [Int] = []

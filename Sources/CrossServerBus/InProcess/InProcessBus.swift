@@ -12,7 +12,7 @@ import Synchronization
 /// Messages of one sender arrive in order and once, for as long as both buses run.
 public final class InProcessBus: Bus {
     private let hub: Hub
-    private let eventLoop: any EventLoop
+    public let eventLoop: any EventLoop
     private let state = Mutex(State())
 
     private struct State {
@@ -141,6 +141,13 @@ public final class InProcessBus: Bus {
     public func drained(within timeout: Duration) async throws {
         try Task.checkCancellation()
     }
+
+    public func isSubscribed(to channel: String) -> Bool {
+        self.state.withLock { $0.receiver != nil && $0.channels.contains(channel) }
+    }
+
+    /// There is one link.
+    public var strategy: SelectionStrategy { .fastest }
 
     public var links: [BusLinkStatus] {
         let isRunning = self.isRunning

@@ -183,6 +183,10 @@ extension RedisLink {
         }
     }
 
+    func isSubscribed(to channel: String) -> Bool {
+        self.subscriber.value?.isConfirmed(channel) ?? false
+    }
+
     func publisherOpened(_ handler: PublisherHandler) {
         self.publisher.value = handler
         self.changed(.publisher, isHealthy: true, nil)

@@ -1,25 +1,4 @@
-/// Which link a message is published on.
-public struct SelectionStrategy: Sendable, Hashable, CustomStringConvertible {
-    public let description: String
-
-    /// Any usable link.
-    public static let random = SelectionStrategy(description: "random")
-    /// The usable links in turn.
-    public static let roundRobin = SelectionStrategy(description: "round-robin")
-    /// The usable link that answered the last probes most quickly.
-    public static let fastest = SelectionStrategy(description: "fastest")
-
-    private init(description: String) {
-        self.description = description
-    }
-
-    /// - Parameter name: `random`, `round-robin` or `fastest`.
-    public init?(_ name: String) {
-        let all: [Self] = [.random, .roundRobin, .fastest]
-        guard let known = all.first(where: { $0.description == name }) else { return nil }
-        self = known
-    }
-}
+import CrossServerBus
 
 /// The links that can publish and receive, and the choice among them.
 ///
@@ -45,6 +24,8 @@ struct LinkSelection<Link: Sendable>: Sendable {
 
     var links: [Link] { self.candidates.map(\.link) }
     var count: Int { self.candidates.count }
+    /// The fastest first.
+    var numbersByLatency: [Int] { self.candidates.sorted { $0.latency < $1.latency }.map(\.number) }
 
     /// - Parameter number: of the link to take if it is there.
     mutating func next(preferring number: Int? = nil) -> Link? {

@@ -53,6 +53,10 @@ final class Subscriber {
         }
     }
 
+    func isConfirmed(_ channel: String) -> Bool {
+        self.subscriptions.isConfirmed(channel)
+    }
+
     func opened(_ connection: SubscriberHandler) {
         self.connection = connection
         self.subscriptions.connected()

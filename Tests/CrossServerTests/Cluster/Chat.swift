@@ -31,19 +31,18 @@ struct Chat: Sendable {
         return client
     }
 
-    /// The clients that have got the event with the payload `mark`, which must be the last that was sent to them, once a
-    /// message to all that is sent behind it has come to all.
-    ///
-    /// - Returns: how often each got it.
-    func received(_ event: String) async throws -> [String: Int] {
+    /// Expects that the event comes to these clients, so often, and to no other: a message to all that is sent behind it
+    /// has come to all by then.
+    func expect(_ event: String, _ counts: [String: Int], sourceLocation: SourceLocation = #_sourceLocation) async throws {
+        for (id, count) in counts {
+            for _ in 0..<count { _ = try await self[id].next(event) }
+        }
         for server in self.servers { try server.broadcast("fence") }
-        var counts: [String: Int] = [:]
         for (id, client) in self.clients {
             for _ in self.servers { _ = try await client.next("fence") }
-            let messages = try client.waitingMessages.filter { try Envelope(scanning: $0.payload).event == event }
-            if !messages.isEmpty { counts[id] = messages.count }
+            let more = try client.waitingMessages.contains { try Envelope(scanning: $0.payload).event == event }
+            #expect(!more, "client \(id) has got too much", sourceLocation: sourceLocation)
         }
-        return counts
     }
 }
 

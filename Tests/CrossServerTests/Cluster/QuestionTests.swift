@@ -69,7 +69,7 @@ struct QuestionTests {
             }
             let server = chat.servers[0]
             let ignored = await #expect(throws: CrossServerError.self) {
-                try await server.emit(toSocketId: "2", "color", timeout: .milliseconds(50))
+                try await server.emit(toSocketId: "2", "color", timeout: .seconds(2))
             }
             #expect(ignored?.code == .timeout)
             _ = try await chat["2"].nextText()
@@ -178,6 +178,7 @@ struct QuestionTests {
                     async let one = TestClient.connect(to: address[0], target: "/?id=both\(round)")
                     async let two = TestClient.connect(to: address[1], target: "/?id=both\(round)")
                     _ = try await (one, two)
+                    try await eventually { try await servers[0].locate("both\(round)").value.count == 1 }
                     try await eventually { servers.map(\.socketClientCount).reduce(0, +) <= 2 + round }
                     #expect(try await servers[0].locate("both\(round)").value.count == 1)
                 }

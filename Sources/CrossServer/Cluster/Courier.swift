@@ -1,0 +1,358 @@
+import CrossServerBus
+import NIOCore
+import Synchronization
+
+/// Carries messages to other servers and from them, so that none is lost, repeated or overtaken: does what
+/// ``DeliverySender`` and ``DeliveryReceiver`` decide.
+final class Courier: Sendable {
+    typealias Completion = @Sendable (Result<Publication, BusError>) -> Void
+
+    /// What comes of what was received. Called on the event loop.
+    protocol Delegate: AnyObject, Sendable {
+        func deliver(_ message: ByteBuffer, on channel: String, over link: BusLink)
+        func missed(_ gap: DeliveryGap)
+        func refused(_ problem: String, on channel: String)
+    }
+
+    let bus: any Bus
+    private let sending: Mutex<Sending>
+    private let receiving: NIOLoopBoundBox<Receiving>
+    private let isTicking = Atomic(false)
+
+    private struct Sending: Sendable {
+        var sender: DeliverySender
+        /// Of messages that wait for a link.
+        var waiting: [UInt64: Completion] = [:]
+        /// Of messages that have to be published again.
+        var unsure: [DeliveryTicket: Completion] = [:]
+        /// What has failed since it was last told.
+        var failed: [(ticket: DeliveryTicket, link: BusLink)] = []
+    }
+
+    private final class Receiving {
+        var receiver: DeliveryReceiver
+        /// Channels whose subscription is not known to be in force.
+        var pending: Set<String> = []
+        weak var delegate: (any Delegate)?
+        var isTicking = false
+
+        init(_ receiver: DeliveryReceiver) {
+            self.receiver = receiver
+        }
+    }
+
+    private static let fastTick = TimeAmount.milliseconds(5)
+
+    init(bus: any Bus, name: String, incarnation: UInt64, channels: ClusterChannels, now: NIODeadline) {
+        self.bus = bus
+        var configuration = DeliveryConfiguration()
+        configuration.clusterChannel = channels.cluster
+        configuration.inboxPrefix = channels.inboxPrefix
+        let strategy: LinkStrategy =
+            switch bus.strategy {
+            case .random: .random
+            case .roundRobin: .roundRobin
+            default: .first
+            }
+        let sender = DeliverySender(
+            name: name,
+            incarnation: incarnation,
+            configuration: configuration,
+            strategy: strategy,
+            start: now
+        )
+        self.sending = Mutex(Sending(sender: sender))
+        let receiver = DeliveryReceiver(name: name, incarnation: incarnation, configuration: configuration, now: now)
+        self.receiving = .makeBoxSendingValue(Receiving(receiver), eventLoop: bus.eventLoop)
+    }
+}
+
+// Sending, on any thread
+extension Courier {
+    /// Publishes a message that is encoded, or lets it wait for a link.
+    ///
+    /// - Parameter audience: the incarnation whose inbox the channel is; nil for a channel that anyone may hear.
+    /// - Throws: ``BusError``: nothing was sent.
+    func publish(
+        _ message: consuming ByteBuffer,
+        to channel: String,
+        audience: UInt64?,
+        completion: Completion?
+    ) throws(BusError) {
+        let now = NIODeadline.now()
+        let failure: BusError? = self.sending.withLock { sending in
+            switch sending.sender.send(&message, to: channel, audience: audience, now: now) {
+            case .publish(let ticket, let link, let more):
+                let failure = self.post(message, to: channel, ticket, over: link, &sending, completion)
+                guard failure == nil else { return failure }
+                for link in more { _ = self.post(message, to: channel, ticket, over: link, &sending, nil) }
+            case .waiting(let id):
+                if let completion { sending.waiting[id] = completion }
+            case .refused(let reason):
+                return BusError(reason)
+            }
+            return nil
+        }
+        self.tickSoon()
+        if let failure { throw failure }
+    }
+
+    /// Under the lock, so that messages leave in the order of their numbers.
+    ///
+    /// - Returns: why the message was not sent and its number taken back.
+    private func post(
+        _ message: ByteBuffer,
+        to channel: String,
+        _ ticket: DeliveryTicket,
+        over link: BusLink,
+        _ sending: inout Sending,
+        _ completion: Completion?
+    ) -> BusError? {
+        do throws(BusError) {
+            try self.bus.publish(message, to: channel, over: link) { result in
+                if case .failure(let error) = result, error.code != .refused {
+                    // Not here: this may be called while the lock is held.
+                    self.bus.eventLoop.execute { self.failed(ticket, over: link, completion) }
+                } else {
+                    completion?(result)
+                }
+            }
+            return nil
+        } catch {
+            if error.code != .notConnected, sending.sender.cancel(ticket) { return error }
+            sending.failed.append((ticket, link))
+            if let completion { sending.unsure[ticket] = completion }
+            return nil
+        }
+    }
+
+    private func failed(_ ticket: DeliveryTicket, over link: BusLink, _ completion: Completion?) {
+        self.sending.withLock { sending in
+            sending.failed.append((ticket, link))
+            if let completion { sending.unsure[ticket] = completion }
+        }
+        self.tickSoon()
+    }
+
+    /// - Returns: what has to be done when the lock is free again.
+    private func perform(_ actions: [DeliveryAction], _ sending: inout Sending) -> [() -> Void] {
+        var completions: [() -> Void] = []
+        for action in actions {
+            switch action {
+            case .publish(let message, let channel, let link, let ticket, let waiting):
+                let completion = waiting.flatMap { sending.waiting.removeValue(forKey: $0) }
+                    ?? sending.unsure.removeValue(forKey: ticket)
+                if let error = self.post(message, to: channel, ticket, over: link, &sending, completion) {
+                    completions.append { completion?(.failure(error)) }
+                }
+            case .tell(let message, let channel, let link):
+                self.tell(message, to: channel, over: link)
+            case .refuse(let waiting, let reason):
+                if let completion = sending.waiting.removeValue(forKey: waiting) {
+                    completions.append { completion(.failure(BusError(reason))) }
+                }
+            case .deliver, .gap: break
+            }
+        }
+        return completions
+    }
+
+    private func tell(_ frame: ByteBuffer, to channel: String, over link: BusLink) {
+        // What is lost is asked for again.
+        try? self.bus.publish(frame, to: channel, over: link, completion: nil)
+    }
+
+    private func change(_ body: (inout DeliverySender, NIODeadline) -> [DeliveryAction]) {
+        let now = NIODeadline.now()
+        let completions = self.sending.withLock { sending in
+            var completions = self.perform(body(&sending.sender, now), &sending)
+            // What goes out again may fail again, at once: then it waits for the next tick.
+            let failed = Dictionary(grouping: sending.failed) { $0.link }
+            sending.failed = []
+            for (link, tickets) in failed {
+                let actions = sending.sender.unanswered(tickets.map(\.ticket), over: link, now: now)
+                completions += self.perform(actions, &sending)
+            }
+            return completions
+        }
+        for completion in completions { completion() }
+    }
+
+    private func tickSoon() {
+        guard !self.isTicking.load(ordering: .relaxed), !self.isTicking.exchange(true, ordering: .relaxed) else { return }
+        self.bus.eventLoop.execute { self.scheduleTick() }
+    }
+
+    /// On the event loop.
+    private func scheduleTick() {
+        guard !self.receiving.value.isTicking else { return }
+        self.receiving.value.isTicking = true
+        self.bus.eventLoop.scheduleTask(in: Self.fastTick) {
+            self.receiving.value.isTicking = false
+            self.isTicking.store(false, ordering: .relaxed)
+            self.tick()
+        }
+    }
+
+    /// On the event loop: now and then, and often while something is under way.
+    func tick() {
+        self.change { sender, now in sender.tick(now: now) }
+        self.receiving.value.receiver.tick(now: .now())
+        self.takeActions()
+        self.checkSubscriptions()
+        let isBusy = self.sending.withLock { $0.sender.isBusy || !$0.failed.isEmpty }
+        if isBusy || self.receiving.value.receiver.isBusy { self.scheduleTick() }
+    }
+
+    /// Sends nothing more, and tells the other servers how far this one has come. On the event loop.
+    func leave() {
+        self.change { sender, now in sender.leave(now: now) }
+        self.scheduleTick()
+    }
+
+    /// Whether the others have everything, or it is time to go in any case.
+    var mayGo: Bool { self.sending.withLock { $0.sender.hasLeft || $0.sender.mustLeave(now: .now()) } }
+
+    /// Refuses what still waits. On the event loop.
+    ///
+    /// - Returns: the servers that may miss messages.
+    func end() -> [UInt64] {
+        let missing = self.sending.withLock { $0.sender.missingAcknowledgements }
+        self.change { sender, _ in sender.end() }
+        let unsure = self.sending.withLock { sending in
+            defer { sending.unsure = [:] }
+            return sending.unsure.values
+        }
+        for completion in unsure { completion(.failure(BusError(.outcomeUnknown, "the server stops"))) }
+        return missing
+    }
+
+    var senderLedger: SenderLedger { self.sending.withLock { $0.sender.ledger } }
+}
+
+// Receiving, on the event loop
+extension Courier {
+    func setDelegate(_ delegate: any Delegate) {
+        self.receiving.value.delegate = delegate
+    }
+
+    /// Subscribes channels whose messages are numbered. On any thread.
+    func subscribe(to channels: [String]) {
+        self.onEventLoop {
+            for channel in channels { self.receiving.value.receiver.subscribe(channel, now: .now()) }
+            self.receiving.value.pending.formUnion(channels)
+            self.tickSoon()
+        }
+        self.bus.subscribe(to: channels)
+    }
+
+    /// Waits until the channels are subscribed on every link that is usable, and what is sent from now on is owed.
+    func subscribed(to channels: [String], within timeout: Duration) async throws {
+        try await self.bus.subscribed(to: channels, within: timeout)
+        try await self.bus.eventLoop.submit {
+            for channel in channels { self.receiving.value.receiver.inForce(channel, now: .now()) }
+        }.get()
+    }
+
+    func unsubscribe(from channels: [String]) {
+        self.bus.unsubscribe(from: channels)
+        self.onEventLoop {
+            for channel in channels { self.receiving.value.receiver.unsubscribe(channel) }
+            self.receiving.value.pending.subtract(channels)
+        }
+    }
+
+    /// In the order of the calls of one thread.
+    private func onEventLoop(_ body: @escaping @Sendable () -> Void) {
+        if self.bus.eventLoop.inEventLoop { body() } else { self.bus.eventLoop.execute(body) }
+    }
+
+    private func checkSubscriptions() {
+        for channel in self.receiving.value.pending where self.bus.isSubscribed(to: channel) {
+            self.receiving.value.pending.remove(channel)
+            self.receiving.value.receiver.inForce(channel, now: .now())
+        }
+    }
+
+    func received(_ message: ByteBuffer, on channel: String, over link: BusLink) {
+        let now = NIODeadline.now()
+        let receiving = self.receiving.value
+        if DeliveryFrame.isFrame(message) {
+            guard let frame = DeliveryFrame(message) else {
+                receiving.delegate?.refused("a frame that cannot be read", on: channel)
+                return
+            }
+            receiving.receiver.received(frame, over: link, now: now)
+            self.change { sender, now in sender.received(frame, over: link, now: now) }
+        } else if receiving.receiver.received(message, on: channel, over: link, now: now) {
+            receiving.delegate?.deliver(message, on: channel, over: link)
+        }
+        self.takeActions()
+        if receiving.receiver.isBusy { self.scheduleTick() }
+    }
+
+    private func takeActions() {
+        let receiving = self.receiving.value
+        while receiving.receiver.hasActions {
+            for action in receiving.receiver.takeActions() {
+                switch action {
+                case .deliver(let message, let channel, let link):
+                    receiving.delegate?.deliver(message, on: channel, over: link)
+                case .gap(let gap): receiving.delegate?.missed(gap)
+                case .tell(let message, let channel, let link): self.tell(message, to: channel, over: link)
+                case .publish, .refuse: break
+                }
+            }
+        }
+    }
+
+    /// What the membership has learned.
+    func perform(_ action: MembershipAction, now: NIODeadline) {
+        let receiving = self.receiving.value
+        switch action {
+        case .joined(let member):
+            guard let incarnation = UInt64(member.incarnation, radix: 36) else { return }
+            receiving.receiver.joined(incarnation, name: member.name, uptime: member.uptime, now: now)
+        case .left(let member, let reason):
+            guard let incarnation = UInt64(member.incarnation, radix: 36) else { return }
+            receiving.receiver.left(incarnation, reason, now: now)
+        case .linkProved(_, let since):
+            self.checkSubscriptions()
+            if let since { receiving.receiver.mayHaveMissed(since: since, now: now) }
+        case .linkLost(_, let since):
+            receiving.receiver.mayHaveMissed(since: since, now: now)
+        case .heartbeatMissed(let incarnation, let since):
+            guard let incarnation = UInt64(incarnation, radix: 36) else { return }
+            receiving.receiver.mayHaveMissed(since: since, of: incarnation, now: now)
+        case .send, .changed, .nameTaken: break
+        }
+    }
+
+    func heard(_ announcement: Announcement, now: NIODeadline) {
+        guard announcement.kind != .left, let incarnation = UInt64(announcement.incarnation, radix: 36) else { return }
+        self.receiving.value.receiver.heard(incarnation, uptime: announcement.uptime, now: now)
+    }
+
+    func update(_ reach: Reach) {
+        self.receiving.value.receiver.update(reach)
+        self.change { sender, now in sender.update(reach, now: now) }
+        self.takeActions()
+    }
+
+    func ledger(of incarnation: String) -> ReceiverLedger? {
+        UInt64(incarnation, radix: 36).flatMap { self.receiving.value.receiver.ledger(of: $0) }
+    }
+}
+
+extension BusError {
+    init(_ refusal: DeliveryRefusal) {
+        switch refusal {
+        case .queueFull: self.init(.tooManyBytesInFlight, "no link is usable, and too many bytes wait for one already")
+        case .expired: self.init(.notConnected, "no link became usable in time")
+        case .unreachable: self.init(.notConnected, "no link leads to the server")
+        case .tooManyStreams: self.init(.tooManyBytesInFlight, "too many channels are in use")
+        case .cannotBeNumbered: self.init(.refused, "the message is no map")
+        case .stopping: self.init(.notConnected, "the server stops")
+        }
+    }
+}
