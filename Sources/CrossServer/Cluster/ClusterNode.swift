@@ -29,6 +29,7 @@ final class ClusterNode: Sendable {
     let membership: NIOLoopBoundBox<Membership>
     let roster = Mutex(Roster())
     let uniqueIds = Mutex(UniqueIds())
+    let presence: NIOLoopBoundBox<PresenceWatches>
     let serverChanges = Reports<ServerChange>(maximumWaiting: 1_000)
     let refusals = AsyncStream<String>.makeStream(bufferingPolicy: .bufferingOldest(1))
     private let hasClients = Atomic(false)
@@ -67,7 +68,9 @@ final class ClusterNode: Sendable {
             Membership(name: name, incarnation: self.incarnation, configuration: membership, now: .now()),
             eventLoop: eventLoop
         )
+        self.presence = .makeBoxSendingValue(PresenceWatches(), eventLoop: eventLoop)
         bus?.subscribe(to: self.systemChannels + cluster.customChannels)
+        clients.onWatchedRoomsChange { [weak self] due in self?.tellWatchersSoon(due) }
     }
 
     /// The channels that are subscribed for as long as the server runs.
@@ -121,6 +124,7 @@ final class ClusterNode: Sendable {
         self.serverChanges.finish()
         do {
             try await self.eventLoop.submit {
+                self.endPresence()
                 self.changeMembership { membership, now in membership.leave(now: now) }
             }.get()
             try await self.bus?.drained(within: .seconds(1))
@@ -134,6 +138,7 @@ extension ClusterNode: BusReceiver {
     func linkChanged(_ status: BusLinkStatus) {
         self.eventLoop.execute {
             self.changeMembership { membership, now in membership.linkChanged(status, now: now) }
+            if status.canReceive { self.askForPresenceSoon() }
         }
     }
 
@@ -147,6 +152,7 @@ extension ClusterNode: BusReceiver {
             switch isInbox ? try BusMessage(decoding: message) : try BusMessage(decoding: message, for: self.name) {
             case nil: break
             case .event(let event) where isInbox && event.targets.isEmpty: self.receivedSystem(event, over: link)
+            case .event(let event) where self.channels.isPresence(channel): self.receivedPresence(event, on: channel)
             case .event(let event): self.received(event, over: link)
             case .reply(let reply): self.received(reply)
             case .clients(let message): self.received(message, on: channel)
