@@ -310,7 +310,9 @@ extension ClusterNode {
             if !registry.watched.isEmpty { registry.watched.expire(now: now) }
             return !registry.watched.isEmpty
         }
-        let due = self.presence.value.watches.filter { $0.value.isSettled && $0.value.asking == nil && $0.value.nextAsking <= now }
+        let due = self.presence.value.watches.filter { _, watch in
+            watch.isSettled && watch.asking == nil && watch.nextAsking <= now
+        }
         for key in due.keys { self.askAll(key) }
         if isWatched || !self.presence.value.watches.isEmpty { self.startPresenceTicks() }
     }
