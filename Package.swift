@@ -221,6 +221,7 @@ let package = Package(
             dependencies: [
                 "CrossServer",
                 "CrossServerRedis",
+                "CrossServerTesting",
                 .product(name: "NIOEmbedded", package: "swift-nio"),
                 .product(name: "NIOSSL", package: "swift-nio-ssl"),
             ],

@@ -45,15 +45,10 @@ extension WebSocketCrossServerAdapter {
     ) async throws {
         let name = RoomName(namespace: namespace, room: room)
         try self.join(name, id)
-        guard let bus = self.cluster.bus else { return }
+        guard self.cluster.bus != nil else { return }
         // Another one may have made the room just now, and not subscribed yet.
         self.clients.updateChannels([name])
-        let channels = self.cluster.roomChannels.channels(of: name)
-        if let courier = self.cluster.courier {
-            try await courier.subscribed(to: channels, within: timeout)
-        } else {
-            try await bus.subscribed(to: channels, within: timeout)
-        }
+        try await self.cluster.subscribed(to: self.cluster.roomChannels.channels(of: name), within: timeout)
     }
 
     private func join(_ name: RoomName, _ id: String) throws(CrossServerError) {

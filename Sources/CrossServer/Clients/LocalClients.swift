@@ -10,6 +10,7 @@ final class LocalClients: Sendable {
     private let reach: WebSocketCrossServerAdapter.BroadcastReach
     private let registry = Mutex(Registry<ClientSocket>())
     private let channels: RoomChannels
+    private let watchedRoomsChanged = Mutex<(@Sendable (WatchedRooms.Due) -> Void)?>(nil)
 
     init(configuration: WebSocketCrossServerAdapter.Configuration, channels: RoomChannels) {
         self.loops = LoopTable(configuration: configuration)
@@ -28,12 +29,18 @@ final class LocalClients: Sendable {
     }
 
     func change<Result>(_ body: (inout Registry<ClientSocket>) throws -> sending Result) rethrows -> sending Result {
-        let (result, rooms) = try self.registry.withLock { registry in
+        let (result, rooms, due) = try self.registry.withLock { registry in
             let result = try body(&registry)
-            return (result, registry.takeChangedRooms())
+            return (result, registry.takeChangedRooms(), registry.watched.claimDue())
         }
         if !rooms.isEmpty { self.updateChannels(rooms) }
+        if due.changes || due.counts { self.watchedRoomsChanged.withLock { $0 }?(due) }
         return result
+    }
+
+    /// Sets who is told, from any thread, that there is something to take from the rooms that are watched.
+    func onWatchedRoomsChange(_ body: @escaping @Sendable (WatchedRooms.Due) -> Void) {
+        self.watchedRoomsChanged.withLock { $0 = body }
     }
 
     /// Subscribes the channels of rooms, or releases them, as the rooms have members now or not.

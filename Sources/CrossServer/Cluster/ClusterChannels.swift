@@ -12,6 +12,8 @@ struct ClusterChannels: Sendable {
     let everyone: String
     /// Carries messages for single clients, as in the original.
     let clients: String
+    private let presencePrefix: String
+    private let countPrefix: String
 
     init(bridgePrefix: String, webSocketPrefix: String) {
         self.bridgePrefix = bridgePrefix
@@ -20,6 +22,8 @@ struct ClusterChannels: Sendable {
         self.cluster = "\(bridgePrefix)cluster"
         self.everyone = "\(webSocketPrefix)broadcast"
         self.clients = "\(webSocketPrefix)private_socket"
+        self.presencePrefix = "\(bridgePrefix)presence:"
+        self.countPrefix = "\(bridgePrefix)count:"
     }
 
     /// Carries what is meant for one server alone, in one of its lives: a server that is started again does not get
@@ -39,8 +43,21 @@ struct ClusterChannels: Sendable {
 
     /// Carries messages for one room. The original does not hear it.
     func channel(of room: RoomName) -> String {
-        // With the length, so that no other namespace and room have the same name together.
-        "\(self.bridgePrefix)room:\(room.namespace.utf8.count):\(room.namespace):\(room.room)"
+        "\(self.bridgePrefix)room:\(self.name(of: room))"
+    }
+
+    /// With the length, so that no other namespace and room have the same name together.
+    private func name(of room: RoomName) -> String {
+        "\(room.namespace.utf8.count):\(room.namespace):\(room.room)"
+    }
+
+    /// Carries changes in a room for the servers that watch it. The original does not hear it.
+    func channel(of topic: PresenceTopic) -> String {
+        "\(topic.isCountOnly ? self.countPrefix : self.presencePrefix)\(self.name(of: topic.room))"
+    }
+
+    func isPresence(_ channel: String) -> Bool {
+        channel.hasPrefix(self.presencePrefix) || channel.hasPrefix(self.countPrefix)
     }
 
     /// Whether the name belongs to the framework.

@@ -69,11 +69,15 @@ extension ClusterNode {
             self.say(announcement.event, to: channel, over: link)
         case .joined(let member):
             self.updateRoster(now)
-            if member.role == .server { self.report(.joined(ClusterServer(member))) }
+            if member.role == .server {
+                self.askForPresence(member.name)
+                self.report(.joined(ClusterServer(member)))
+            }
         case .left(let member, let reason):
             self.updateRoster(now)
             let missing: MissingReply.Reason = if case .stopped = reason { .stopped } else { .died }
             self.endRequests(to: member.name, missing)
+            self.presenceLeft(member.name)
             if member.role == .server { self.report(.left(ClusterServer(member), .init(reason))) }
         case .changed:
             self.updateRoster(now)

@@ -40,9 +40,22 @@ extension ClusterNode {
             reply?.fail(RequestFailure(code: Self.observerCode, message: "no server"))
             return
         }
+        if event.event == ClusterQuestion.WatchRoom.name || event.event == ClusterQuestion.UnwatchRoom.name {
+            // There, so that the changes that follow an answer are sent behind it.
+            return self.eventLoop.execute { self.answer(event, reply) { try self.answerWatcher(event, reply) } }
+        }
+        self.answer(event, reply) {
+            guard event.event != ClusterQuestion.askClient else {
+                try self.askClient(event, reply)
+                return nil
+            }
+            return try self.answer(event)
+        }
+    }
+
+    private func answer(_ event: CrossServerEvent, _ reply: ServerReply?, _ body: () throws -> Payload?) {
         do {
-            if event.event == ClusterQuestion.askClient { return try self.askClient(event, reply) }
-            guard let answer = try self.answer(event) else { return }
+            guard let answer = try body() else { return }
             reply?(answer)
         } catch {
             self.refused("\(event.event): \(error)", on: self.channels.cluster)

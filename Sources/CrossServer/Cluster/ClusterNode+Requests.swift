@@ -191,7 +191,7 @@ extension ClusterNode {
             switch result {
             case .success(let publication):
                 let others = self.otherReceivers(of: publication, on: posting.channel)
-                if others == 0 {
+                if others == 0, !request.isSystem || !posting.servers.isEmpty || !self.isAlone {
                     self.notPublished(number, posting, .notSent("no other server hears it"))
                 } else if posting.servers.isEmpty {
                     // Observers hear a question too; who is to answer it is known.
@@ -209,6 +209,9 @@ extension ClusterNode {
         if posting.servers.isEmpty { self.perform { $0.notPublished(number, reason: reason) } }
         for server in posting.servers { self.perform { $0.gone(number, server, reason: reason) } }
     }
+
+    /// Whether this server knows of no other of ours, so that a question to all is complete without them.
+    private var isAlone: Bool { self.roster.withLock { $0.names.isEmpty } }
 
     /// How many other servers heard a message; nil when the link does not know.
     private func otherReceivers(of publication: Publication, on channel: String) -> Int? {

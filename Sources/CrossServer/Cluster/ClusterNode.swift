@@ -31,6 +31,7 @@ final class ClusterNode: Sendable {
     let membership: NIOLoopBoundBox<Membership>
     let roster = Mutex(Roster())
     let uniqueIds = Mutex(UniqueIds())
+    let presence: NIOLoopBoundBox<PresenceWatches>
     let serverChanges = Reports<ServerChange>(maximumWaiting: 1_000)
     let gaps = Reports<MissedMessages>(maximumWaiting: 1_000)
     let refusals = AsyncStream<String>.makeStream(bufferingPolicy: .bufferingOldest(1))
@@ -74,8 +75,10 @@ final class ClusterNode: Sendable {
             Membership(name: name, incarnation: self.incarnation, configuration: membership, now: start),
             eventLoop: eventLoop
         )
+        self.presence = .makeBoxSendingValue(PresenceWatches(), eventLoop: eventLoop)
         self.subscribe(to: self.systemChannels)
         bus?.subscribe(to: cluster.customChannels)
+        clients.onWatchedRoomsChange { [weak self] due in self?.tellWatchersSoon(due) }
     }
 
     /// The channels that are subscribed for as long as the server runs.
@@ -94,6 +97,25 @@ final class ClusterNode: Sendable {
 
     func subscribe(to channels: [String]) {
         if let courier = self.courier { courier.subscribe(to: channels) } else { self.bus?.subscribe(to: channels) }
+    }
+
+    func unsubscribe(from channels: [String]) {
+        if let courier = self.courier {
+            courier.unsubscribe(from: channels)
+        } else {
+            self.bus?.unsubscribe(from: channels)
+        }
+    }
+
+    /// Waits until the channels are subscribed on every link that is usable.
+    ///
+    /// - Throws: as ``Bus/subscribed(to:within:)``.
+    func subscribed(to channels: [String], within timeout: Duration) async throws {
+        if let courier = self.courier {
+            try await courier.subscribed(to: channels, within: timeout)
+        } else {
+            try await self.bus?.subscribed(to: channels, within: timeout)
+        }
     }
 
     /// Whether there may be servers of the original, which do not hear what is only ours.
@@ -136,6 +158,7 @@ final class ClusterNode: Sendable {
             self.serverChanges.finish()
             self.gaps.finish()
             try await self.eventLoop.submit {
+                self.endPresence()
                 self.changeMembership { membership, now in membership.leave(now: now) }
             }.get()
             try await self.bus?.drained(within: .seconds(1))
@@ -148,6 +171,7 @@ final class ClusterNode: Sendable {
 extension ClusterNode: BusReceiver {
     func linkChanged(_ status: BusLinkStatus) {
         self.changeMembership { membership, now in membership.linkChanged(status, now: now) }
+        if status.canReceive { self.askForPresenceSoon() }
     }
 
     func received(_ message: ByteBuffer, on channel: String, over link: BusLink) {
@@ -169,6 +193,7 @@ extension ClusterNode: BusReceiver {
             switch isInbox ? try BusMessage(decoding: message) : try BusMessage(decoding: message, for: self.name) {
             case nil: break
             case .event(let event) where isInbox && event.targets.isEmpty: self.receivedSystem(event, over: link)
+            case .event(let event) where self.channels.isPresence(channel): self.receivedPresence(event, on: channel)
             case .event(let event): self.received(event, over: link)
             case .reply(let reply): self.received(reply)
             case .clients(let message): self.received(message, on: channel)

@@ -8,12 +8,15 @@ enum ReplySink: Sendable {
     case collect(ReplyCollector)
     case stream(AsyncStream<CrossServerResponse<Payload>>.Continuation)
     case callback(any EventLoop, @Sendable (CrossServerResponse<Payload>) -> Void)
+    /// Gets nil at the end.
+    case observer(any EventLoop, @Sendable (CrossServerResponse<Payload>?) -> Void)
 
     func take(_ response: CrossServerResponse<Payload>) {
         switch self {
         case .collect(let collector): collector.take(response)
         case .stream(let continuation): continuation.yield(response)
         case .callback(let eventLoop, let body): eventLoop.execute { body(response) }
+        case .observer(let eventLoop, let body): eventLoop.execute { body(response) }
         }
     }
 
@@ -22,6 +25,7 @@ enum ReplySink: Sendable {
         case .collect(let collector): collector.end()
         case .stream(let continuation): continuation.finish()
         case .callback: break
+        case .observer(let eventLoop, let body): eventLoop.execute { body(nil) }
         }
     }
 }

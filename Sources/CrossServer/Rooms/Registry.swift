@@ -19,6 +19,7 @@ struct Registry<Member: RegistryMember>: Sendable {
     private var joined: [String: Set<RoomName>] = [:]
     /// Rooms that came or went since they were taken.
     private var changedRooms: [RoomName] = []
+    var watched = WatchedRooms()
 
     mutating func takeChangedRooms() -> [RoomName] {
         guard !self.changedRooms.isEmpty else { return [] }
@@ -60,6 +61,7 @@ struct Registry<Member: RegistryMember>: Sendable {
         self.joined[id, default: []].insert(name)
         if self.namespaces[name.namespace]?[name.room] == nil { self.changedRooms.append(name) }
         self.namespaces[name.namespace, default: [:]][name.room, default: Room()].insert(id, member)
+        self.watched.changed(name, id, isMember: true)
         return .joined
     }
 
@@ -76,6 +78,7 @@ struct Registry<Member: RegistryMember>: Sendable {
         guard let room = self.namespaces[name.namespace]?.removeValue(forKey: name.room) else { return }
         self.changedRooms.append(name)
         for id in room.ids {
+            self.watched.changed(name, id, isMember: false)
             self.joined[id]?.remove(name)
             if self.joined[id]?.isEmpty == true { self.joined[id] = nil }
         }
@@ -92,6 +95,7 @@ struct Registry<Member: RegistryMember>: Sendable {
     }
 
     private mutating func remove(_ id: String, from name: RoomName) {
+        self.watched.changed(name, id, isMember: false)
         guard self.namespaces[name.namespace]?[name.room]?.remove(id) == true else { return }
         self.namespaces[name.namespace]?[name.room] = nil
         self.changedRooms.append(name)
