@@ -102,6 +102,15 @@ test('data that JSON cannot hold', () => connected({}, async ({ client, server }
   assert.equal(await server.received.next(), '{"event":"b"}');
 }));
 
+test('nothing is heard after closing by hand', () => connected({}, async ({ client, server }) => {
+  const heard = [];
+  for (const event of ['a', 'message', 'close']) client.on(event, () => heard.push(event));
+  server.socket.send('{"event":"a"}');
+  client.manualClose();
+  await eventually('the close', () => heard.length > 0);
+  assert.deepEqual(heard, ['close']);
+}));
+
 test('a listener that throws or rejects stops no other', () => connected({}, async (all) => {
   const heard = [];
   all.client.on('a', () => { throw new Error('a mistake'); });
@@ -354,14 +363,14 @@ test('subprotocols are offered', async () => {
   await server.stop();
 });
 
-for (const [kind, close] of Object.entries({
-  normal: "client.on('open', close)",
-  frozen: "client.on('open', close)",
-  mute: "client.on('pong-timeout', close)",
-  silent: 'setTimeout(close, 300)',
-  refuses: "client.on('reconnect', close)",
-})) {
-  test(`a process ends as soon as its connector is closed: a ${kind} server`, async () => {
+for (const [kind, close] of [
+  ['normal', "client.on('open', close)"],
+  ['frozen', "client.on('open', close)"],
+  ['frozen', "client.on('pong-timeout', close)"],
+  ['silent', 'setTimeout(close, 300)'],
+  ['refuses', "client.on('reconnect', close)"],
+]) {
+  test(`a process ends as soon as its connector is closed: ${close} with a ${kind} server`, async () => {
     const server = await ScriptedServer.start(kind);
     const program = `
       const WebSocketConnector = require('./websocket-connector.js');
