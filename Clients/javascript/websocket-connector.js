@@ -666,12 +666,11 @@
     return JSON.stringify({ event, payload, callbackId });
   }
 
-  /** The object that a text holds, if it is one. */
+  /** The value that a text holds; null when it is no JSON. */
   function parsed(data) {
     if (typeof data !== 'string') return null;
     try {
-      const value = JSON.parse(data);
-      return Array.isArray(value) ? null : value;
+      return JSON.parse(data);
     } catch {
       return null;
     }

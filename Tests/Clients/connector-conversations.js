@@ -147,6 +147,19 @@ const conversations = {
     equal(await ask(client, 'echo', 'again'), 'again');
   },
 
+  async questions(environment) {
+    const [a, b] = [await open(environment, 'a'), await open(environment, 'b')];
+    b.on('question', async ({ text }) => {
+      if (text !== 'how are you?') throw new environment.WebSocketConnector.RequestFailure('NO', 'I do not say');
+      return { feeling: 'fine', text };
+    });
+    equal(await ask(a, 'askClient', { id: 'b', text: 'how are you?' }), {
+      answer: { feeling: 'fine', text: 'how are you?' },
+    });
+    equal((await ask(a, 'askClient', { id: 'b', text: 'who are you?' })).error, 'I do not say');
+    equal(typeof (await ask(b, 'askClient', { id: 'a', text: 'how are you?' })).error, 'string');
+  },
+
   async unreachable(environment) {
     const client = connect({ ...environment, url: environment.nobody }, { repeatLimit: 1 });
     for (const event of ['error CONNECTION_FAILED', 'reconnect 1', 'error CONNECTION_FAILED', 'repeat-limit 1']) {

@@ -5,9 +5,6 @@ import Testing
 
 /// One entry of the table that the clients of the project share: `Clients/conformance/README.md` says what it means.
 struct ConformanceCase: Sendable, CustomTestStringConvertible {
-    /// What the table may ask for and the Swift client does not do yet.
-    private static let unsupported: Set<String> = ["serverRequests"]
-
     private static let table = URL(filePath: #filePath)
         .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
         .appending(path: "Clients/conformance/cases.json")
@@ -18,14 +15,13 @@ struct ConformanceCase: Sendable, CustomTestStringConvertible {
 
     static func all() throws -> [ConformanceCase] {
         let table = try Self.readTable()
-        let cases = try (table["cases"]?.array ?? []).map { entry in
+        return try (table["cases"]?.array ?? []).map { entry in
             ConformanceCase(
                 name: try #require(entry["name"]?.string),
                 entry: entry,
                 commonOptions: try #require(table["options"])
             )
         }
-        return cases.filter { !Self.unsupported.contains($0.entry["needs"]?.string ?? "") }
     }
 
     static func delays() throws -> [Payload] {

@@ -87,7 +87,19 @@ final class ConformanceRun {
 
     private func add(answer: Payload) throws {
         let event = try answer.text("event")
-        if answer["throws"] == true { self.client.on(event) { _ in throw Mistake() } }
+        let delay = try answer.milliseconds("after") ?? .zero
+        if answer["throws"] == true {
+            self.client.on(event) { _ in throw Mistake() }
+        } else if let failure = try answer["fails"]?.decode(RequestFailure.self) {
+            self.client.on(event) { _ in throw failure }
+        } else if let value = answer["returns"] {
+            self.client.on(event) { _, reply in
+                try await Task.sleep(for: delay)
+                reply?(value)
+            }
+        } else {
+            self.client.on(event) { _ in }
+        }
     }
 
     func finish(_ testCase: ConformanceCase) async throws {

@@ -31,8 +31,7 @@ extension EndToEnd {
                 try await form.hold(
                     [
                         "replies", "failures", "messages", "closes", "heartbeats", "reconnects", "unreachable",
-                        "frozen",
-                        "brokenProtocol",
+                        "frozen", "brokenProtocol",
                     ],
                     at: $0.url
                 )

@@ -4,13 +4,16 @@
 const assert = require('node:assert/strict');
 const fs = require('node:fs');
 const path = require('node:path');
-const { test, mock } = require('node:test');
+const { after, test, mock } = require('node:test');
 const WebSocketConnector = require('../websocket-connector.js');
 const { Inbox, eventually, within } = require('./inbox.js');
 const { ScriptedServer } = require('./scripted-server.js');
 
 // That of Node 22 and later tells a connection that was cut from one that has failed in another way.
 delete globalThis.WebSocket;
+
+// What a failed test has left must not keep the process.
+after(() => setTimeout(() => process.exit(), 1_000).unref());
 
 const table = JSON.parse(fs.readFileSync(path.join(__dirname, '../../conformance/cases.json'), 'utf8'));
 const ALWAYS_HEARD = ['open', 'close', 'error', 'pong-timeout', 'repeat-limit', 'reconnect'];

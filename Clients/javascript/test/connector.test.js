@@ -6,13 +6,16 @@ const { execFile } = require('node:child_process');
 const fs = require('node:fs');
 const path = require('node:path');
 const { promisify } = require('node:util');
-const { test, mock } = require('node:test');
+const { after, test, mock } = require('node:test');
 const WebSocketConnector = require('../websocket-connector.js');
 const { eventually } = require('./inbox.js');
 const { ScriptedServer } = require('./scripted-server.js');
 
 // That of Node 22 and later does not cut connections.
 delete globalThis.WebSocket;
+
+// What a failed test has left must not keep the process.
+after(() => setTimeout(() => process.exit(), 1_000).unref());
 
 const { RequestFailure } = WebSocketConnector;
 const QUICK = { fastReconnectInterval: 20, reconnectMaxInterval: 100, callbackTimeout: 60_000, pongTimeout: 20_000 };
@@ -97,6 +100,15 @@ test('data that JSON cannot hold', () => connected({}, async ({ client, server }
   assert.throws(() => client.emit('a', 1, () => {}, { callbackTimeout: -1 }), RangeError);
   client.emit('b');
   assert.equal(await server.received.next(), '{"event":"b"}');
+}));
+
+test('nothing is heard after closing by hand', () => connected({}, async ({ client, server }) => {
+  const heard = [];
+  for (const event of ['a', 'message', 'close']) client.on(event, () => heard.push(event));
+  server.socket.send('{"event":"a"}');
+  client.manualClose();
+  await eventually('the close', () => heard.length > 0);
+  assert.deepEqual(heard, ['close']);
 }));
 
 test('a listener that throws or rejects stops no other', () => connected({}, async (all) => {
@@ -247,6 +259,22 @@ test('connected again in a listener of pong-timeout', async () => {
   });
 });
 
+test('cuts a connection whose server does not answer the close', async () => {
+  const sockets = [];
+  class Recorded extends require('ws') {
+    constructor(...args) {
+      super(...args);
+      sockets.push(this);
+    }
+  }
+  const options = { kind: 'frozen', pingInterval: 20, pongTimeout: 50, closeTimeout: 100, WebSocket: Recorded };
+  await connected(options, async ({ client }) => {
+    await new Promise((resolve) => { client.on('close', resolve); });
+    // Within less than the 30 s after which `ws` does it.
+    await eventually('the end of the connection', () => sockets[0].readyState === Recorded.CLOSED);
+  });
+});
+
 test('a busy process does not miss an echo', () => connected({ pingInterval: 20, pongTimeout: 60 }, async (all) => {
   let timeouts = 0;
   all.client.on('pong-timeout', () => { timeouts += 1; });
@@ -335,14 +363,14 @@ test('subprotocols are offered', async () => {
   await server.stop();
 });
 
-for (const [kind, close] of Object.entries({
-  normal: "client.on('open', close)",
-  frozen: "client.on('open', close)",
-  mute: "client.on('pong-timeout', close)",
-  silent: 'setTimeout(close, 300)',
-  refuses: "client.on('reconnect', close)",
-})) {
-  test(`a process ends as soon as its connector is closed: a ${kind} server`, async () => {
+for (const [kind, close] of [
+  ['normal', "client.on('open', close)"],
+  ['frozen', "client.on('open', close)"],
+  ['frozen', "client.on('pong-timeout', close)"],
+  ['silent', 'setTimeout(close, 300)'],
+  ['refuses', "client.on('reconnect', close)"],
+]) {
+  test(`a process ends as soon as its connector is closed: ${close} with a ${kind} server`, async () => {
     const server = await ScriptedServer.start(kind);
     const program = `
       const WebSocketConnector = require('./websocket-connector.js');
@@ -351,8 +379,8 @@ for (const [kind, close] of Object.entries({
         callbackTimeout: 600_000,
       });
       const close = () => client.manualClose();
-      ${close};
-      client.emit('a', 1, () => {}, { onPending: () => {} });`;
+      client.on('open', () => client.emit('a', 1, () => {}, { pendingTimeout: 600_000, onPending: () => {} }));
+      ${close};`;
     const start = Date.now();
     await run(process.execPath, ['-e', program]);
     // Alone `ws` waits 30 s for a frozen server.
