@@ -182,6 +182,7 @@ final class SimulatedNode {
         let tickets = link.outstanding.compactMap(\.ticket)
         link.outstanding = []
         self.perform(self.sender.unanswered(tickets, over: link.link, now: self.now))
+        self.perform(self.membership.probe(link.link, now: self.now))
     }
 
     // MARK: Channels

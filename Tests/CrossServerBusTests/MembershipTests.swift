@@ -152,6 +152,19 @@ import Testing
         #expect(cluster.members["a1"]?.linksReachingAll.count == 2)
     }
 
+    @Test func aLinkIsProbedAtOnceWhenSomethingFailed() {
+        var cluster = MembershipCluster()
+        cluster.start("a", "a1")
+        cluster.run(.milliseconds(500))
+        let now = cluster.now
+        let first = cluster.members["a1"]?.probe(BusLink(number: 0), now: now) ?? []
+        let second = cluster.members["a1"]?.probe(BusLink(number: 0), now: now) ?? []
+        #expect(first.count == 1)
+        #expect(second.isEmpty)
+        cluster.perform(first, of: "a1")
+        #expect(cluster.members["a1"]?.reach().links.first?.provedAt == now)
+    }
+
     @Test func whoIsHeardByOthersOnlyIsUnreachable() {
         var cluster = MembershipCluster()
         cluster.start("a", "a1", links: [0])

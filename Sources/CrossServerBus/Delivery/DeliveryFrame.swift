@@ -126,7 +126,7 @@ extension DeliveryFrame {
         var buffer = message
         guard let (mark, version, kind) = buffer.readMultipleIntegers(as: (UInt8, UInt8, UInt8).self),
             mark == Self.mark, version == Self.version,
-            let name = buffer.readShort(),
+            let name = buffer.readShort(), name.utf8.count <= Announcement.Limits.nameLength,
             let (incarnation, target) = buffer.readMultipleIntegers(as: (UInt64, UInt64).self),
             let body = Self.body(kind, &buffer), buffer.readableBytes == 0
         else { return nil }

@@ -241,13 +241,15 @@ extension DeliverySender {
         leaving.isOutOfDate = false
         for (incarnation, server) in self.reach.servers.sorted(by: { $0.key < $1.key }) where !server.isObserver {
             var rest = self.heads(for: incarnation, since: .min)[...]
-            while !rest.isEmpty {
+            // Where streams were forgotten, also who has nothing to fetch has to say that it has asked for everything.
+            guard !rest.isEmpty || self.forgottenUntil != nil else { continue }
+            repeat {
                 leaving.token += 1
                 leaving.open[incarnation, default: []].insert(leaving.token)
                 let part = Array(rest.prefix(DeliveryFrame.maximumHeads))
                 leaving.heads[incarnation, default: []].append((leaving.token, part))
                 rest = rest.dropFirst(DeliveryFrame.maximumHeads)
-            }
+            } while !rest.isEmpty
         }
         return leaving
     }

@@ -255,6 +255,8 @@ package struct DeliverySender: Sendable {
 
     /// Tells who hears what, whenever the membership has said something and at every tick of it.
     package mutating func update(_ reach: Reach, now: NIODeadline) -> [DeliveryAction] {
+        // Who comes while this server leaves has to have everything, too; who has gone does not.
+        if self.leaving != nil, self.reach.servers.keys != reach.servers.keys { self.leaving?.isOutOfDate = true }
         self.reach = reach
         let proved = Set(reach.links.map(\.link))
         self.suspended = self.suspended.filter { proved.contains($0.key) }

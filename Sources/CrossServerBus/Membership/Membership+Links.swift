@@ -96,6 +96,17 @@ extension Membership {
         return actions
     }
 
+    /// Finds out at once whether a link on which something failed carries messages, and not only at the next tick that
+    /// would. At most every 50 ms.
+    package mutating func probe(_ link: BusLink, now: NIODeadline) -> [MembershipAction] {
+        var actions: [MembershipAction] = []
+        guard !self.hasEnded, let own = self.ownLinks[link], own.canPublish, own.canReceive,
+            own.probedAt.map({ now - $0 >= .milliseconds(50) }) ?? true
+        else { return actions }
+        self.probe(link, now, &actions)
+        return actions
+    }
+
     private mutating func probe(_ link: BusLink, _ now: NIODeadline, _ actions: inout [MembershipAction]) {
         self.probeNumber += 1
         var probe = self.announcement(.probe, over: link, now)
