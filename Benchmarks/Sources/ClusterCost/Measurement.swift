@@ -36,6 +36,8 @@ struct Measurement {
     ) async throws -> [Row] {
         var configuration = WebSocketCrossServerAdapter.Configuration()
         configuration.cluster.subscribesEachRoom = subscribesEachRoom
+        // Without it a client may be on several servers, and all are told.
+        configuration.cluster.uniqueIds = .replacing
         let hub = InProcessBus.Hub(eventLoopGroup: MultiThreadedEventLoopGroup.singleton)
         let buses = (0..<count).map { _ in CountingBus(hub.makeBus()) }
         return try await withCluster(
