@@ -30,6 +30,18 @@ let package = Package(
             ],
             swiftSettings: settings
         ),
+        .executableTarget(
+            name: "ClusterCost",
+            dependencies: [
+                .product(name: "CrossServer", package: "cross-server"),
+                .product(name: "CrossServerBus", package: "cross-server"),
+                .product(name: "CrossServerTesting", package: "cross-server"),
+                .product(name: "CrossServerWire", package: "cross-server"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+            ],
+            swiftSettings: settings
+        ),
         .target(name: "CMallocCounter"),
         .executableTarget(
             name: "CrossServerBenchmarks",

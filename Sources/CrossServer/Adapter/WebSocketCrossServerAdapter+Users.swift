@@ -50,7 +50,7 @@ extension WebSocketCrossServerAdapter {
 
     private func bind(_ id: String, to socket: ClientSocket) throws -> ClientSocket? {
         try self.checkName(id, "id")
-        return try self.clients.change { registry in
+        let previous: ClientSocket? = try self.clients.change { registry in
             guard socket.isOpen else { throw CrossServerError(.socketClosed, "the connection has ended already") }
             if let former = socket.id, former != id { _ = registry.release(former, heldBy: socket) }
             let previous = registry.bind(id, to: socket)
@@ -58,6 +58,8 @@ extension WebSocketCrossServerAdapter {
             socket.id = id
             return previous
         }
+        self.cluster.clientConnected(id)
+        return previous
     }
 
     /// Releases an id and takes it out of its rooms. The connection stays open.

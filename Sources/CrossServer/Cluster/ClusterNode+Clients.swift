@@ -11,6 +11,7 @@ extension ClusterNode {
     /// - Throws: ``CrossServerError`` with `busUnavailable`, `overloaded` or `messageTooLarge`. Nothing was sent then.
     func send(_ message: EncodedMessage, to scope: ClientMessage.Scope) throws {
         guard self.bus != nil else { return }
+        if case .socket(let id) = scope { return try self.send(message, toClient: id) }
         let channel =
             switch scope {
             case .everyone: self.channels.everyone
@@ -37,9 +38,10 @@ extension ClusterNode {
             guard channel == self.channels.everyone else { return self.refusedScope(on: channel) }
             isTaken = self.clients.broadcast(EncodedMessage(text: message.frame))
         case .socket(let id):
-            guard self.isForClients(channel) else { return self.refusedScope(on: channel) }
-            let socket = self.clients.read { $0.members[id] }
-            isTaken = socket?.post(EncodedMessage(text: message.frame)) ?? true
+            guard self.isForClients(channel), channel == self.inbox || message.route?.isForInbox != true else {
+                return self.refusedScope(on: channel)
+            }
+            isTaken = self.received(message, for: id, message.route)
         case .sockets(let ids):
             guard self.isForClients(channel) else { return self.refusedScope(on: channel) }
             isTaken = self.send(message.frame, to: ids)
@@ -76,5 +78,12 @@ extension ClusterNode {
 
     private func refusedScope(on channel: String) {
         self.refused("a message for clients that this channel is not for", on: channel)
+    }
+}
+
+extension ClientMessage.Route {
+    /// Whether it is for one server only.
+    fileprivate var isForInbox: Bool {
+        if case .ask = self { false } else { true }
     }
 }

@@ -28,6 +28,7 @@ extension ClusterNode {
         let membership = self.eventLoop.scheduleRepeatedTask(initialDelay: Self.tick, delay: Self.tick) {
             [weak self] _ in
             guard let self else { return }
+            self.tickLocations()
             let load = self.clients.load
             self.changeMembership { membership, now in
                 membership.update(connections: load.connections, rooms: load.rooms)
@@ -78,6 +79,7 @@ extension ClusterNode {
             let missing: MissingReply.Reason = if case .stopped = reason { .stopped } else { .died }
             self.endRequests(to: member.name, missing)
             self.presenceLeft(member.name)
+            self.serverLeft(member)
             if member.role == .server { self.report(.left(ClusterServer(member), .init(reason))) }
         case .changed:
             self.updateRoster(now)

@@ -32,6 +32,7 @@ final class ClusterNode: Sendable {
     let roster = Mutex(Roster())
     let uniqueIds = Mutex(UniqueIds())
     let presence: NIOLoopBoundBox<PresenceWatches>
+    let routing = Mutex(ClientRouting())
     let serverChanges = Reports<ServerChange>(maximumWaiting: 1_000)
     let gaps = Reports<MissedMessages>(maximumWaiting: 1_000)
     let refusals = AsyncStream<String>.makeStream(bufferingPolicy: .bufferingOldest(1))

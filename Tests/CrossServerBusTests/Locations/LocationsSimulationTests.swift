@@ -16,14 +16,14 @@ import Testing
         return simulation
     }
 
-    @Test(arguments: 1...30 as ClosedRange<UInt64>)
+    @Test(arguments: 1...8 as ClosedRange<UInt64>)
     func clientsThatMoveMissNothingAndGetAllInOrder(seed: UInt64) {
         let simulation = self.run(seed) { _ in }
         #expect(simulation.missing(patience: 1_500).isEmpty, "seed \(seed)")
         #expect(simulation.sessions.values.joined().contains { !$0.delivered.isEmpty })
     }
 
-    @Test(arguments: 1...30 as ClosedRange<UInt64>)
+    @Test(arguments: 1...8 as ClosedRange<UInt64>)
     func restlessClients(seed: UInt64) {
         let simulation = self.run(seed) {
             $0.session = 1...60
@@ -34,7 +34,7 @@ import Testing
         #expect(simulation.lateCount == 0 || simulation.missing(patience: 1_500).isEmpty, "seed \(seed)")
     }
 
-    @Test(arguments: 1...30 as ClosedRange<UInt64>)
+    @Test(arguments: 1...8 as ClosedRange<UInt64>)
     func serversThatDie(seed: UInt64) {
         let simulation = self.run(seed) {
             $0.servers = 6
@@ -46,7 +46,7 @@ import Testing
     }
 
     /// Little is remembered, and what is on the way takes longer than anybody waits.
-    @Test(arguments: 1...30 as ClosedRange<UInt64>)
+    @Test(arguments: 1...8 as ClosedRange<UInt64>)
     func nothingOvertakesWhenLimitsAreReached(seed: UInt64) {
         _ = self.run(seed) {
             $0.limits.maximumHeldMessages = 4

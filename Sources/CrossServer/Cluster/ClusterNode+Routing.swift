@@ -1,0 +1,159 @@
+import CrossServerBus
+import CrossServerWebSocket
+import CrossServerWire
+import Logging
+import NIOCore
+import Synchronization
+
+/// Where the clients of other servers are, and what this server has delivered to its own.
+struct ClientRouting: Sendable {
+    var locations = Locations()
+    var holdings = Holdings()
+}
+
+// A message for one client goes to the server that holds it, where ids are unique in the cluster. Where they are not,
+// every server may hold one with the id.
+extension ClusterNode {
+    private var findsHolders: Bool { self.configuration.cluster.uniqueIds != .perServer }
+
+    /// Sends a message to a client of another server.
+    func send(_ message: EncodedMessage, toClient id: String) throws {
+        guard self.bus != nil else { return }
+        let frame = message.payload
+        guard self.findsHolders, self.roster.withLock({ !$0.members.isEmpty }) else {
+            let message = ClientMessage(frame: frame, sender: self.name, scope: .socket(id))
+            return try self.publish(.clients(message), to: self.channels.clients, completion: nil)
+        }
+        // Published under the lock, which keeps the order; publishing puts the message in a queue.
+        try self.routing.withLock { routing in
+            switch routing.locations.send(frame, to: id, now: .now()) {
+            case .send(let route): try self.publish(frame, to: id, route)
+            case .hold: break
+            case .refuse: throw CrossServerError.overloaded
+            }
+        }
+    }
+
+    private func publish(_ frame: ByteBuffer, to id: String, _ route: ClientRoute) throws {
+        switch route {
+        case .shared(let ask):
+            let message = ClientMessage(frame: frame, sender: self.name, scope: .socket(id), route: .ask(ask))
+            try self.publish(.clients(message), to: self.channels.clients, completion: nil)
+        case .inbox(let holder, let epoch, let number):
+            let route = ClientMessage.Route.inbox(epoch: epoch, number: number)
+            let message = ClientMessage(frame: frame, sender: self.name, scope: .socket(id), route: route)
+            let inbox = self.channels.inbox(of: holder.name, incarnation: holder.incarnation)
+            try self.publish(.clients(message), to: inbox) { [weak self] result in
+                guard case .success(let publication) = result, publication.receivers == 0, let self else { return }
+                // In another turn: this may be called while the lock is held.
+                self.eventLoop.execute { self.refused(message, id, epoch, number) }
+            }
+        }
+    }
+
+    /// Changes what is known of locations, and sends what has waited for that.
+    private func changeLocations(_ body: (inout Locations) -> [Locations.Dispatch]) {
+        let isLocal = { (id: String) in self.clients.read { $0.members[id] != nil } }
+        let local = self.routing.withLock { routing in
+            body(&routing.locations).filter { dispatch in
+                if isLocal(dispatch.id) { return true }
+                do {
+                    try self.publish(dispatch.frame, to: dispatch.id, dispatch.route)
+                } catch {
+                    self.notSent("message for a client", error)
+                }
+                return false
+            }
+        }
+        // Not under the lock: this can run what waits for the client's event loop.
+        for dispatch in local {
+            let socket = self.clients.read { $0.members[dispatch.id] }
+            if socket?.post(EncodedMessage(text: dispatch.frame)) == false {
+                self.notSent("message for a client", CrossServerError.overloaded)
+            }
+        }
+    }
+
+    private func notSent(_ what: String, _ error: any Error) {
+        ClusterCounters.increment(self.counters.messagesNotSent)
+        self.throttles.notSent.log(
+            self.logger,
+            level: .warning,
+            "not sent: \(what)",
+            metadata: ["error": "\(error)"]
+        )
+    }
+
+    /// A client has logged in here.
+    func clientConnected(_ id: String) {
+        guard self.findsHolders, self.bus != nil else { return }
+        self.changeLocations { $0.connectedHere(id, now: .now()) }
+    }
+
+    func serverLeft(_ member: Member) {
+        self.routing.withLock {
+            $0.locations.serverLeft(Holder(name: member.name, incarnation: member.incarnation), now: .now())
+        }
+    }
+
+    /// To be called ten times a second.
+    func tickLocations() {
+        self.changeLocations { $0.tick(now: .now()) }
+    }
+
+    private func refused(_ message: ClientMessage, _ id: String, _ epoch: UInt64, _ number: UInt64) {
+        self.changeLocations { $0.refused(id, epoch: epoch, number: number, frame: message.frame, now: .now()) }
+    }
+
+    /// A message for one client, or what another server says of one.
+    ///
+    /// - Returns: whether it could be handed on.
+    func received(_ message: ClientMessage, for id: String, _ route: ClientMessage.Route?) -> Bool {
+        switch route {
+        case nil:
+            return self.clients.read { $0.members[id] }?.post(EncodedMessage(text: message.frame)) ?? true
+        case .ask(let ask):
+            guard let socket = self.clients.read({ $0.members[id] }) else { return true }
+            let age = (NIODeadline.now() - socket.boundAt).nanoseconds / 1_000_000
+            self.answer(message, .delivered(ask: ask, connectedFor: UInt64(max(age, 0))), frame: ByteBuffer())
+            return socket.post(EncodedMessage(text: message.frame))
+        case .inbox(let epoch, let number):
+            let socket = self.clients.read { $0.members[id] }
+            let decision = self.routing.withLock {
+                $0.holdings.received(
+                    from: message.sender,
+                    for: id,
+                    epoch: epoch,
+                    number: number,
+                    hasClient: socket != nil,
+                    now: .now()
+                )
+            }
+            switch decision {
+            case .deliver: return socket?.post(EncodedMessage(text: message.frame)) ?? true
+            case .refuse: self.answer(message, .refused(epoch: epoch, number: number), frame: message.frame)
+            case .ignore: break
+            }
+        case .delivered(let ask, let connectedFor):
+            guard let member = self.roster.withLock({ $0.members[message.sender] }) else { return true }
+            let holder = Holder(name: member.name, incarnation: member.incarnation)
+            let age = TimeAmount.milliseconds(Int64(clamping: min(connectedFor, 1 << 40)))
+            self.changeLocations { $0.answered(id, ask: ask, by: holder, connectedFor: age, now: .now()) }
+        case .refused(let epoch, let number):
+            self.refused(message, id, epoch, number)
+        }
+        return true
+    }
+
+    private func answer(_ message: ClientMessage, _ route: ClientMessage.Route, frame: ByteBuffer) {
+        // A server that is not known yet goes on asking.
+        guard let member = self.roster.withLock({ $0.members[message.sender] }) else { return }
+        let answer = ClientMessage(frame: frame, sender: self.name, scope: message.scope, route: route)
+        do {
+            let inbox = self.channels.inbox(of: member.name, incarnation: member.incarnation)
+            try self.publish(.clients(answer), to: inbox, completion: nil)
+        } catch {
+            self.notSent("answer to a server", error)
+        }
+    }
+}
