@@ -155,6 +155,10 @@ let package = Package(
         .target(
             name: "CrossServerPage",
             path: "Clients",
+            exclude: [
+                "conformance", "javascript/package.json", "javascript/test", "javascript/websocket-connector.d.mts",
+                "javascript/websocket-connector.d.ts", "javascript/websocket-connector.mjs",
+            ],
             sources: ["page/PageFiles.swift"],
             resources: [
                 .embedInCode("javascript/websocket-connector.js"),

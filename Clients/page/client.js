@@ -138,7 +138,7 @@ export class Client {
   }
 
   showRoundTrip(milliseconds) {
-    this.part('rtt').textContent = milliseconds === null ? '–' : `${milliseconds.toFixed(1)} ms`;
+    this.part('rtt').textContent = milliseconds === null ? '–' : `${Math.round(milliseconds * 10) / 10} ms`;
     const highest = Math.max(2, ...this.roundTrips);
     const points = this.roundTrips.map((value, index) => {
       const x = 100 - (this.roundTrips.length - 1 - index) * (100 / (LIMITS.roundTrips - 1));

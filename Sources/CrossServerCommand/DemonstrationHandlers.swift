@@ -110,7 +110,7 @@ private struct DemonstrationError: Error {
 
 extension Payload {
     /// A name or id: clients may send it as a string or as a number.
-    fileprivate var name: String? {
+    var name: String? {
         if let string = self.string { return string }
         guard let first = self.json.utf8.first, first == UInt8(ascii: "-") || 0x30...0x39 ~= first else { return nil }
         return self.json
