@@ -83,7 +83,7 @@ export class Client {
     const connector = new WebSocketConnector({
       url: url.href,
       customParams: { id },
-      pingInterval: 2000,
+      pingInterval: 1000,
       fastReconnectInterval: 700,
       fastReconnectThreshold: 10,
       reconnectMaxInterval: 4000,

@@ -26,6 +26,7 @@ export const conversation = {
     byId('target-label').textContent = this.scopes[this.scope].label;
     target.disabled = isForAll;
     target.required = !isForAll;
+    target.placeholder = isForAll ? 'all clients' : '';
     if (isForAll) target.value = '';
   },
 

@@ -7,7 +7,7 @@ extension EndToEnd {
     @Suite
     struct PageTests {
         private static let scenarios = [
-            "chat", "room", "direct", "cluster", "whereIs", "kick", "keyboard", "killAndRestart",
+            "chat", "room", "direct", "cluster", "whereIs", "kick", "question", "keyboard", "killAndRestart",
             "stopAndRestart", "killThePagesOwnServer",
         ]
 
@@ -117,7 +117,7 @@ private struct DemoProcess {
 private func withDemo(_ arguments: [String] = [], _ body: (DemoProcess) async throws -> Void) async throws {
     let program = try ExternalProgram(Tools.crossserver, ["demo", "--port", "0"] + arguments)
     try await program.wait(.seconds(60), for: "three servers") {
-        program.standardOutput.split(separator: "\n").count { $0.contains("server") && $0.contains(" listening on ") } == 3
+        ["serverA", "serverB", "serverC"].allSatisfy { program.standardOutput.contains("\($0) listening on ") }
     }
     let page = try Regex(#"page: http://127\.0\.0\.1:([0-9]+)/\n"#, as: (Substring, Substring).self)
     guard let port = try page.firstMatch(in: program.standardOutput).flatMap({ Int($0.1) }) else {
