@@ -94,7 +94,7 @@ extension ClusterServer {
 }
 
 extension [MissingReply] {
-    fileprivate var payload: Payload {
+    var payload: Payload {
         Payload(
             self.map { missing in
                 ["server": missing.server.map { Payload($0) } ?? .null, "reason": Payload("\(missing.reason)")]

@@ -4,6 +4,7 @@ extension WebSocketCrossServerAdapter {
     /// The handlers of `crossserver serve`.
     func addDemonstrationHandlers() {
         self.addClusterHandlers()
+        self.addPresenceHandlers()
         self.onCrossServerEvent("echo") { event, reply in
             reply?(["echo": event.payload, "server": Payload(self.serverName)])
         }

@@ -7,7 +7,7 @@ extension EndToEnd {
     @Suite
     struct PageTests {
         private static let scenarios = [
-            "chat", "room", "direct", "cluster", "whereIs", "kick", "question", "keyboard", "killAndRestart",
+            "chat", "room", "direct", "cluster", "whereIs", "kick", "presence", "question", "keyboard", "killAndRestart",
             "stopAndRestart", "killThePagesOwnServer",
         ]
 
