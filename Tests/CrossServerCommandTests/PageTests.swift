@@ -7,8 +7,8 @@ extension EndToEnd {
     @Suite
     struct PageTests {
         private static let scenarios = [
-            "chat", "room", "direct", "cluster", "whereIs", "kick", "presence", "question", "keyboard", "killAndRestart",
-            "stopAndRestart", "killThePagesOwnServer",
+            "chat", "room", "direct", "cluster", "whereIs", "kick", "presence", "question", "keyboard",
+            "killAndRestart", "stopAndRestart", "killThePagesOwnServer",
         ]
 
         @Test(.timeLimit(.minutes(4)))
