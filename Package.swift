@@ -133,6 +133,7 @@ let package = Package(
                 "CrossServer",
                 "CrossServerWebSocket",
                 .product(name: "HTTPTypes", package: "swift-http-types"),
+                .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "HummingbirdCore", package: "hummingbird"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
@@ -155,6 +156,10 @@ let package = Package(
         .target(
             name: "CrossServerPage",
             path: "Clients",
+            exclude: [
+                "conformance", "javascript/package.json", "javascript/test", "javascript/websocket-connector.d.mts",
+                "javascript/websocket-connector.d.ts", "javascript/websocket-connector.mjs",
+            ],
             sources: ["page/PageFiles.swift"],
             resources: [
                 .embedInCode("javascript/websocket-connector.js"),

@@ -83,7 +83,7 @@ export class Client {
     const connector = new WebSocketConnector({
       url: url.href,
       customParams: { id },
-      pingInterval: 2000,
+      pingInterval: 1000,
       fastReconnectInterval: 700,
       fastReconnectThreshold: 10,
       reconnectMaxInterval: 4000,
@@ -138,7 +138,7 @@ export class Client {
   }
 
   showRoundTrip(milliseconds) {
-    this.part('rtt').textContent = milliseconds === null ? '–' : `${milliseconds.toFixed(1)} ms`;
+    this.part('rtt').textContent = milliseconds === null ? '–' : `${Math.round(milliseconds * 10) / 10} ms`;
     const highest = Math.max(2, ...this.roundTrips);
     const points = this.roundTrips.map((value, index) => {
       const x = 100 - (this.roundTrips.length - 1 - index) * (100 / (LIMITS.roundTrips - 1));

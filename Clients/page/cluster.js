@@ -75,7 +75,7 @@ export const presence = {
       if (this.room && this.room !== room && this.watcher?.isOpen) await this.watcher.request('unwatchRoom', { roomId: this.room });
       this.room = room;
       this.watcher = client;
-      if (!client) throw new Error('no client is connected');
+      if (!client) return showResult(output, 'no client is connected');
       const { members, missing } = await client.request('watchRoom', { roomId: room });
       if (this.room !== room) return;
       this.members = new Map(Object.entries(members));

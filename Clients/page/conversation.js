@@ -26,23 +26,26 @@ export const conversation = {
     byId('target-label').textContent = this.scopes[this.scope].label;
     target.disabled = isForAll;
     target.required = !isForAll;
+    target.placeholder = isForAll ? 'all clients' : '';
     if (isForAll) target.value = '';
   },
 
   async send() {
     const { speaker, scope } = this;
     const to = byId('target').value.trim();
-    const text = byId('text').value;
+    const input = byId('text');
+    const text = input.value;
     const { describe, fields } = this.scopes[scope];
     const msg = { id: `${speaker.id}-${Date.now()}-${this.sent++}`, from: speaker.id, to: describe(to), text };
     const output = byId('composer-result');
     this.show(msg, performance.now());
+    input.value = '';
+    input.focus();
     try {
       await speaker.request('command', { action: scope, msg, ...fields(to) });
       showResult(output, '');
-      byId('text').value = '';
-      byId('text').focus();
     } catch (error) {
+      if (input.value === '') input.value = text;
       showResult(output, `Not sent: ${error.message}`, 'bad');
     }
   },

@@ -25,7 +25,9 @@ struct Demo: AsyncParsableCommand {
             """
     )
 
-    @Option(help: "Port of the page and the first server; the others take the next two. 0 for free ones. (default: 9000)")
+    @Option(
+        help: "Port of the page and the first server; the others take the next two. 0 for free ones. (default: 9000)"
+    )
     var port: Port?
 
     @OptionGroup(title: "Cluster")

@@ -27,7 +27,9 @@ final class DemoCluster: Service {
     private let configuration: WebSocketCrossServerAdapter.Configuration
     private let logger: Logger
     private let slots: Mutex<[Slot]>
-    private let starts = DemoCluster.names.map { _ in AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1)) }
+    private let starts = DemoCluster.names.map { _ in
+        AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1))
+    }
     private let pagePort = AsyncStream<Int>.makeStream(bufferingPolicy: .bufferingOldest(1))
 
     /// - Parameters:
@@ -52,7 +54,12 @@ final class DemoCluster: Service {
     var nodes: [PageNode] {
         self.slots.withLock { slots in
             zip(Self.names, slots).map { name, slot in
-                PageNode(name: name, url: "ws://127.0.0.1:\(slot.port)/", state: slot.state, actions: slot.state.actions)
+                PageNode(
+                    name: name,
+                    url: "ws://127.0.0.1:\(slot.port)/",
+                    state: slot.state,
+                    actions: slot.state.actions
+                )
             }
         }
     }
@@ -120,7 +127,10 @@ final class DemoCluster: Service {
             } catch {
                 // A server that cannot begin ends the demonstration; one that cannot begin again can be seen on the page.
                 guard !isFirst else { throw error }
-                self.logger.error("a server has failed", metadata: ["server": "\(Self.names[index])", "error": "\(error)"])
+                self.logger.error(
+                    "a server has failed",
+                    metadata: ["server": "\(Self.names[index])", "error": "\(error)"]
+                )
             }
             isFirst = false
         }

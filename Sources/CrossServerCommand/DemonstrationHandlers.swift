@@ -4,6 +4,7 @@ extension WebSocketCrossServerAdapter {
     /// The handlers of `crossserver serve`.
     func addDemonstrationHandlers() {
         self.addClusterHandlers()
+        self.addPresenceHandlers()
         self.onCrossServerEvent("echo") { event, reply in
             reply?(["echo": event.payload, "server": Payload(self.serverName)])
         }
@@ -110,7 +111,7 @@ private struct DemonstrationError: Error {
 
 extension Payload {
     /// A name or id: clients may send it as a string or as a number.
-    fileprivate var name: String? {
+    var name: String? {
         if let string = self.string { return string }
         guard let first = self.json.utf8.first, first == UInt8(ascii: "-") || 0x30...0x39 ~= first else { return nil }
         return self.json
