@@ -72,5 +72,11 @@ final class CountingBus: Bus {
 
     func drained(within timeout: Duration) async throws { try await self.bus.drained(within: timeout) }
 
+    func isSubscribed(to channel: String) -> Bool { self.bus.isSubscribed(to: channel) }
+
+    var eventLoop: any EventLoop { self.bus.eventLoop }
+
+    var strategy: SelectionStrategy { self.bus.strategy }
+
     var links: [BusLinkStatus] { self.bus.links }
 }

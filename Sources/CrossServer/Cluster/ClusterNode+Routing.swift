@@ -43,8 +43,9 @@ extension ClusterNode {
             let route = ClientMessage.Route.inbox(epoch: epoch, number: number)
             let message = ClientMessage(frame: frame, sender: self.name, scope: .socket(id), route: route)
             let inbox = self.channels.inbox(of: holder.name, incarnation: holder.incarnation)
-            try self.publish(.clients(message), to: inbox) { [weak self] result in
-                guard case .success(let publication) = result, publication.receivers == 0, let self else { return }
+            let audience = UInt64(holder.incarnation, radix: 36)
+            try self.publish(.clients(message), to: inbox, audience: audience) { [weak self] result in
+                guard let self, result.reachedNobody else { return }
                 // In another turn: this may be called while the lock is held.
                 self.eventLoop.execute { self.refused(message, id, epoch, number) }
             }
@@ -151,9 +152,20 @@ extension ClusterNode {
         let answer = ClientMessage(frame: frame, sender: self.name, scope: message.scope, route: route)
         do {
             let inbox = self.channels.inbox(of: member.name, incarnation: member.incarnation)
-            try self.publish(.clients(answer), to: inbox, completion: nil)
+            let audience = UInt64(member.incarnation, radix: 36)
+            try self.publish(.clients(answer), to: inbox, audience: audience, completion: nil)
         } catch {
             self.notSent("answer to a server", error)
+        }
+    }
+}
+
+extension Result<Publication, BusError> {
+    /// Whether it is sure that nobody has received the message.
+    fileprivate var reachedNobody: Bool {
+        switch self {
+        case .success(let publication): publication.receivers == 0
+        case .failure(let error): error.code != .outcomeUnknown
         }
     }
 }
