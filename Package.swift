@@ -157,8 +157,9 @@ let package = Package(
             name: "CrossServerPage",
             path: "Clients",
             exclude: [
-                "conformance", "javascript/package.json", "javascript/test", "javascript/websocket-connector.d.mts",
-                "javascript/websocket-connector.d.ts", "javascript/websocket-connector.mjs",
+                "conformance", "javascript/README.md", "javascript/package.json", "javascript/test",
+                "javascript/websocket-connector.d.mts", "javascript/websocket-connector.d.ts",
+                "javascript/websocket-connector.mjs",
             ],
             sources: ["page/PageFiles.swift"],
             resources: [

@@ -150,7 +150,7 @@ struct SharedPortTests {
     func limitsOfTheAdapterHold() async throws {
         var configuration = WebSocketCrossServerAdapter.Configuration()
         configuration.limits.maximumConnections = 1
-        configuration.limits.handshakeTimeout = .milliseconds(300)
+        configuration.limits.handshakeTimeout = .seconds(3)
         configuration.authorize = { request in
             if request.headers[.origin] == "https://elsewhere.example" { throw UpgradeRejection.forbidden }
         }

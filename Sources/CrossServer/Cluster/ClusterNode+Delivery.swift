@@ -62,6 +62,10 @@ extension ClusterNode: Courier.Delegate {
         self.gaps.emit(MissedMessages(server: gap.name, channel: gap.channel, count: count, reason: reason))
     }
 
+    func doubt(_ link: BusLink) {
+        self.changeMembership { membership, now in membership.probe(link, now: now) }
+    }
+
     /// Waits until the other servers have everything, for at most 2.5 s.
     func leave(isHurried: Bool) async {
         guard let courier = self.courier else { return }

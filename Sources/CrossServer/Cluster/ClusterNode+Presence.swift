@@ -22,7 +22,7 @@ extension ClusterNode {
         let observer = try await self.eventLoop.submit { try self.open(key) }.get()
         // Ends the watching if this throws.
         let presence = RoomPresence(key.topic.room, observer)
-        if let bus = self.bus {
+        if self.bus != nil {
             do {
                 // What changes while the servers answer has to be heard.
                 try await self.subscribed(to: [self.channels.channel(of: key.topic)], within: Self.answerWithin)

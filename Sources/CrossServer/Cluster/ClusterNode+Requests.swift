@@ -68,7 +68,8 @@ extension ClusterNode {
         let sum = completion.map { PublicationSum(postings.count, $0) }
         for posting in postings {
             let message = CrossServerEvent(event: event, sender: self.name, payload: payload, targets: posting.targets)
-            try self.publish(.event(message), to: posting.channel, audience: posting.incarnation) { [weak self] result in
+            try self.publish(.event(message), to: posting.channel, audience: posting.incarnation) {
+                [weak self] result in
                 sum?.add(result.map { self?.otherReceivers(of: $0, on: posting.channel) })
             }
         }

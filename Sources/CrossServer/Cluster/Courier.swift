@@ -12,6 +12,8 @@ final class Courier: Sendable {
         func deliver(_ message: ByteBuffer, on channel: String, over link: BusLink)
         func missed(_ gap: DeliveryGap)
         func refused(_ problem: String, on channel: String)
+        /// Something failed on the link: does it carry messages?
+        func doubt(_ link: BusLink)
     }
 
     let bus: any Bus
@@ -24,7 +26,7 @@ final class Courier: Sendable {
         /// Of messages that wait for a link.
         var waiting: [UInt64: Completion] = [:]
         /// Of messages that have to be published again.
-        var unsure: [DeliveryTicket: Completion] = [:]
+        var unsure: [DeliveryTicket: (completion: Completion, since: NIODeadline)] = [:]
         /// What has failed since it was last told.
         var failed: [(ticket: DeliveryTicket, link: BusLink)] = []
     }
@@ -110,7 +112,8 @@ extension Courier {
     ) -> BusError? {
         do throws(BusError) {
             try self.bus.publish(message, to: channel, over: link) { result in
-                if case .failure(let error) = result, error.code != .refused {
+                // What a link has refused is numbered all the same, and asked for by who misses it.
+                if case .failure = result {
                     // Not here: this may be called while the lock is held.
                     self.bus.eventLoop.execute { self.failed(ticket, over: link, completion) }
                 } else {
@@ -121,7 +124,7 @@ extension Courier {
         } catch {
             if error.code != .notConnected, sending.sender.cancel(ticket) { return error }
             sending.failed.append((ticket, link))
-            if let completion { sending.unsure[ticket] = completion }
+            if let completion { sending.unsure[ticket] = (completion, .now()) }
             return nil
         }
     }
@@ -129,7 +132,7 @@ extension Courier {
     private func failed(_ ticket: DeliveryTicket, over link: BusLink, _ completion: Completion?) {
         self.sending.withLock { sending in
             sending.failed.append((ticket, link))
-            if let completion { sending.unsure[ticket] = completion }
+            if let completion { sending.unsure[ticket] = (completion, .now()) }
         }
         self.tickSoon()
     }
@@ -140,8 +143,9 @@ extension Courier {
         for action in actions {
             switch action {
             case .publish(let message, let channel, let link, let ticket, let waiting):
-                let completion = waiting.flatMap { sending.waiting.removeValue(forKey: $0) }
-                    ?? sending.unsure.removeValue(forKey: ticket)
+                let completion =
+                    waiting.flatMap { sending.waiting.removeValue(forKey: $0) }
+                    ?? sending.unsure.removeValue(forKey: ticket)?.completion
                 if let error = self.post(message, to: channel, ticket, over: link, &sending, completion) {
                     completions.append { completion?(.failure(error)) }
                 }
@@ -169,6 +173,7 @@ extension Courier {
             // What goes out again may fail again, at once: then it waits for the next tick.
             let failed = Dictionary(grouping: sending.failed) { $0.link }
             sending.failed = []
+            for link in failed.keys { completions.append { self.receiving.value.delegate?.doubt(link) } }
             for (link, tickets) in failed {
                 let actions = sending.sender.unanswered(tickets.map(\.ticket), over: link, now: now)
                 completions += self.perform(actions, &sending)
@@ -179,7 +184,9 @@ extension Courier {
     }
 
     private func tickSoon() {
-        guard !self.isTicking.load(ordering: .relaxed), !self.isTicking.exchange(true, ordering: .relaxed) else { return }
+        guard !self.isTicking.load(ordering: .relaxed), !self.isTicking.exchange(true, ordering: .relaxed) else {
+            return
+        }
         self.bus.eventLoop.execute { self.scheduleTick() }
     }
 
@@ -197,11 +204,25 @@ extension Courier {
     /// On the event loop: now and then, and often while something is under way.
     func tick() {
         self.change { sender, now in sender.tick(now: now) }
+        self.expireUnsure()
         self.receiving.value.receiver.tick(now: .now())
         self.takeActions()
         self.checkSubscriptions()
         let isBusy = self.sending.withLock { $0.sender.isBusy || !$0.failed.isEmpty }
         if isBusy || self.receiving.value.receiver.isBusy { self.scheduleTick() }
+    }
+
+    /// What is not kept any more cannot be published again.
+    private func expireUnsure() {
+        let oldest = NIODeadline.now() - DeliveryConfiguration().historyTime
+        let expired = self.sending.withLock { sending in
+            guard !sending.unsure.isEmpty else { return [Completion]() }
+            let expired = sending.unsure.filter { $0.value.since < oldest }
+            for ticket in expired.keys { sending.unsure[ticket] = nil }
+            return expired.values.map(\.completion)
+        }
+        let error = BusError(.outcomeUnknown, "no link has answered for the message")
+        for completion in expired { completion(.failure(error)) }
     }
 
     /// Sends nothing more, and tells the other servers how far this one has come. On the event loop.
@@ -223,7 +244,7 @@ extension Courier {
             defer { sending.unsure = [:] }
             return sending.unsure.values
         }
-        for completion in unsure { completion(.failure(BusError(.outcomeUnknown, "the server stops"))) }
+        for entry in unsure { entry.completion(.failure(BusError(.outcomeUnknown, "the server stops"))) }
         return missing
     }
 

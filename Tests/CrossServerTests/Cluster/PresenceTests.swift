@@ -336,4 +336,7 @@ private final class CuttableBus: Bus {
     func drained(within timeout: Duration) async throws {}
 
     var links: [BusLinkStatus] { self.bus.links }
+    var eventLoop: any EventLoop { self.bus.eventLoop }
+    var strategy: SelectionStrategy { self.bus.strategy }
+    func isSubscribed(to channel: String) -> Bool { self.bus.isSubscribed(to: channel) }
 }
