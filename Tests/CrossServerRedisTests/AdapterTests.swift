@@ -5,12 +5,39 @@ import Testing
 
 /// The adapter over `redis-server`.
 @Suite struct AdapterTests {
-    /// None is kept for later, and none waits for its timeout.
+    /// What is sent before the first connection waits, and comes in order.
+    @Test(.timeLimit(.minutes(3)))
+    func eventsBeforeTheFirstConnectionComeWhenItIsThere() async throws {
+        let server = try RedisServerProcess()
+        let node = try RedisNode(server.url)
+        let servers = try ["a", "b"].map {
+            WebSocketCrossServerAdapter(serverName: $0, bus: try RedisBus(nodes: [node], configuration: .quick()))
+        }
+        let numbers = Mutex<[Int]>([])
+        servers[1].onCrossServerEvent("x") { event, _ in
+            numbers.withLock { $0.append(Int(event.payload.json) ?? -1) }
+        }
+        let running = servers.map { server in Task { try await server.run() } }
+        defer { for task in running { task.cancel() } }
+        for number in 0..<500 { try servers[0].emitCrossServer("x", Payload(number), exceptSelf: true) }
+        try await server.start()
+        try await eventually("both servers") { servers.allSatisfy { $0.servers.count == 2 } }
+        for number in 500..<1_000 { try servers[0].emitCrossServer("x", Payload(number), exceptSelf: true) }
+        try await eventually("the last event") { numbers.withLock { $0.last == 999 } }
+        let received = numbers.withLock { $0 }
+        #expect(received == Array(received.first.map { $0...999 } ?? 0...999), "in order, and each once")
+        // The first ones may have left before the other server was there.
+        #expect(received.count >= 500)
+    }
+
+    /// Without delivery rules none is kept for later, and none waits for its timeout.
     @Test(.timeLimit(.minutes(3)))
     func eventsBeforeTheFirstConnectionFailAtOnce() async throws {
         let server = try RedisServerProcess()
         let bus = try RedisBus(nodes: [try RedisNode(server.url)], configuration: .quick())
-        let adapter = WebSocketCrossServerAdapter(serverName: "a", bus: bus)
+        var configuration = WebSocketCrossServerAdapter.Configuration()
+        configuration.cluster.delivery = .bestEffort
+        let adapter = WebSocketCrossServerAdapter(serverName: "a", bus: bus, configuration: configuration)
         let handled = Mutex(0)
         adapter.onCrossServerEvent("x") { _, reply in
             handled.withLock { $0 += 1 }
