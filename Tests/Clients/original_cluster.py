@@ -37,6 +37,14 @@ class Emit:
         return output.splitlines(), errors.splitlines()
 
 
+def unstamped(raw):
+    """Without the key that numbers a message, which the original ignores."""
+    if raw[:1] == b"{":
+        return raw[: raw.rindex(b',"~":"')] + b"}"
+    assert raw[-25:-21] == b"\xa1~\xc4\x15", raw
+    return bytes([raw[0] - 1]) + raw[1:-25]
+
+
 def asks_ours(url, crossserver):
     """Every server answers on the bridge with the original's bytes, each in its own encoding."""
     for encoding in OURS.values():
@@ -122,7 +130,7 @@ def answers_ours(url, crossserver):
             callback_id, sender = data["callbackId"], data["senderServer"]
             expected = {"event": "whoAreYou", "senderServer": sender, "payload": payload, "targetServer": [node.name]}
             expected["callbackId"] = callback_id
-            assert raw == pack({"data": expected}, ours), raw
+            assert unstamped(raw) == pack({"data": expected}, ours), raw
             assert callback_id.startswith("~"), callback_id
             node.reply(callback_id, payload)
             lines, errors = emit.end(0)
