@@ -33,7 +33,9 @@ struct Chat: Sendable {
 
     /// Expects that the event comes to these clients, so often, and to no other: a message to all that is sent behind it
     /// has come to all by then.
-    func expect(_ event: String, _ counts: [String: Int], sourceLocation: SourceLocation = #_sourceLocation) async throws {
+    func expect(_ event: String, _ counts: [String: Int], sourceLocation: SourceLocation = #_sourceLocation)
+        async throws
+    {
         for (id, count) in counts {
             for _ in 0..<count { _ = try await self[id].next(event) }
         }
