@@ -14,6 +14,7 @@ import Testing
         (.inbox(epoch: 300, number: 2), "[1,300,2]", "9301cd012c02"),
         (.delivered(ask: 7, connectedFor: 0), "[2,7,0]", "93020700"),
         (.refused(epoch: 1, number: 200), "[3,1,200]", "930301ccc8"),
+        (.removingRoom, "[4,0]", "920400"),
     ]
 
     @Test(arguments: routes)

@@ -49,7 +49,8 @@ extension WebSocketCrossServerAdapter {
             removing: removingRoom
         )
         if !localOnly {
-            try self.cluster.send(message, to: .room(namespace: namespace, id: room, excluding: excluding))
+            let scope = ClientMessage.Scope.room(namespace: namespace, id: room, excluding: excluding)
+            try self.cluster.send(message, to: scope, removingRoom: removingRoom)
         }
         if !isTaken { throw CrossServerError.overloaded }
     }

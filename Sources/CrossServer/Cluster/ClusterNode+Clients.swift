@@ -9,7 +9,7 @@ extension ClusterNode {
     /// Sends a message to the clients of other servers.
     ///
     /// - Throws: ``CrossServerError`` with `busUnavailable`, `overloaded` or `messageTooLarge`. Nothing was sent then.
-    func send(_ message: EncodedMessage, to scope: ClientMessage.Scope) throws {
+    func send(_ message: EncodedMessage, to scope: ClientMessage.Scope, removingRoom: Bool = false) throws {
         guard self.bus != nil else { return }
         if case .socket(let id) = scope { return try self.send(message, toClient: id) }
         let channel =
@@ -18,7 +18,12 @@ extension ClusterNode {
             case .socket, .sockets: self.channels.clients
             case .room(let namespace, let room, _): self.channel(of: RoomName(namespace: namespace, room: room))
             }
-        let message = ClientMessage(frame: message.payload, sender: self.name, scope: scope)
+        let message = ClientMessage(
+            frame: message.payload,
+            sender: self.name,
+            scope: scope,
+            route: removingRoom ? .removingRoom : nil
+        )
         try self.publish(.clients(message), to: channel, completion: nil)
     }
 
@@ -53,7 +58,7 @@ extension ClusterNode {
                 EncodedMessage(text: message.frame),
                 to: name,
                 excluding: excluding,
-                removing: false
+                removing: message.route == .removingRoom
             )
         }
         ClusterCounters.increment(self.counters.clientMessagesReceived)

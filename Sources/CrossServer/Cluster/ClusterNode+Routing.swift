@@ -111,7 +111,7 @@ extension ClusterNode {
     /// - Returns: whether it could be handed on.
     func received(_ message: ClientMessage, for id: String, _ route: ClientMessage.Route?) -> Bool {
         switch route {
-        case nil:
+        case nil, .removingRoom:
             return self.clients.read { $0.members[id] }?.post(EncodedMessage(text: message.frame)) ?? true
         case .ask(let ask):
             guard let socket = self.clients.read({ $0.members[id] }) else { return true }

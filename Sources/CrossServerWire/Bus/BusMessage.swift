@@ -66,8 +66,8 @@ public struct ClientMessage: Sendable, Equatable {
     /// The name of the sending server.
     public var sender: String
     public var scope: Scope
-    /// How it travels, if the sender looks for the one server that holds the client. Under a key that the original
-    /// ignores.
+    /// How it travels, if the sender looks for the one server that holds the client, or what is done after it. Under a key
+    /// that the original ignores.
     public var route: Route?
 
     public enum Scope: Sendable, Equatable {
@@ -92,6 +92,8 @@ public struct ClientMessage: Sendable, Equatable {
         case delivered(ask: UInt64, connectedFor: UInt64)
         /// Back to the sender: this message was not delivered.
         case refused(epoch: UInt64, number: UInt64)
+        /// To the members of a room, which is removed afterwards.
+        case removingRoom
 
         /// What every JSON parser can hold.
         public static let maximumNumber: UInt64 = 1 << 53

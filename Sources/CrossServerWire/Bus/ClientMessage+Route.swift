@@ -9,6 +9,7 @@ extension ClientMessage.Route {
         case (3, 1): self = .inbox(epoch: numbers.first, number: numbers.second)
         case (3, 2): self = .delivered(ask: numbers.first, connectedFor: numbers.second)
         case (3, 3): self = .refused(epoch: numbers.first, number: numbers.second)
+        case (2, 4) where numbers.first == 0: self = .removingRoom
         default: return nil
         }
     }
@@ -19,6 +20,7 @@ extension ClientMessage.Route {
         case .inbox(let epoch, let number): RouteNumbers(count: 3, kind: 1, first: epoch, second: number)
         case .delivered(let ask, let time): RouteNumbers(count: 3, kind: 2, first: ask, second: time)
         case .refused(let epoch, let number): RouteNumbers(count: 3, kind: 3, first: epoch, second: number)
+        case .removingRoom: RouteNumbers(count: 2, kind: 4, first: 0, second: 0)
         }
     }
 }

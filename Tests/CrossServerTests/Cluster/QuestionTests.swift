@@ -104,6 +104,10 @@ struct QuestionTests {
             try await eventually {
                 try await chat.servers[1].clusterSocketCount(inRoom: "r", in: "chat").value == ["a": 0, "b": 0]
             }
+            for (server, id) in zip(chat.servers, ["1", "2"]) { try await server.joinRoom("r", in: "chat", id) }
+            try chat.servers[0].broadcastToRoom("r", in: "chat", "end", removingRoom: true)
+            for id in ["1", "2"] { _ = try await chat[id].next("end") }
+            #expect(try await chat.servers[1].clusterSocketCount(inRoom: "r", in: "chat").value == ["a": 0, "b": 0])
         }
     }
 
