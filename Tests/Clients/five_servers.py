@@ -3,7 +3,7 @@
 Five servers over two Redis servers, and 200 clients that must receive exactly what is for them. The parts, each with
 a cluster of its own, after which no channel is left, neither of the clients nor of the servers:
 
-conversation  rooms are joined and left, all kinds of messages flow
+conversation  rooms are joined and left, clients move to other servers, all kinds of messages flow
 restart       while messages flow one Redis is killed, and started again, empty, 2 s later
 freeze        while messages flow one Redis does not run for 4 s
 cut           while messages flow one Redis cuts the connections of its subscribers, three times
@@ -131,6 +131,15 @@ class Client:
                 self.received.append((message["payload"]["msg"], time.monotonic()))
             else:
                 self.replies.pop(message["callbackId"]).set_result(message["payload"])
+
+    async def move(self, server):
+        await self.socket.close()
+        await self.reader
+        self.server = server
+        await self.connect()
+        rooms, self.rooms = self.rooms, set()
+        for room in sorted(rooms):
+            await self.join(room)
 
     async def send(self, event, payload):
         """Answers the future reply."""
@@ -319,10 +328,15 @@ async def conversation(cluster):
         for room in client.random.sample([room for room in ROOMS if room not in client.rooms], 2):
             await client.join(room)
 
+    async def elsewhere(client):
+        if client.random.random() < 0.2:
+            others = [server for server in cluster.servers if server is not client.server]
+            await client.move(client.random.choice(others))
+
     kinds = ["broadcast"] + ["toPlayer"] * 7 + ["toPlayers"] * 4 + ["toRoom"] * 8
-    for change in (cluster.join_rooms, others, others):
+    for change in (cluster.join_rooms, others, elsewhere, others):
         await cluster.change_rooms(change)
-        for _ in range(500):
+        for _ in range(400):
             await cluster.say(kinds)
         await cluster.all_received()
 
