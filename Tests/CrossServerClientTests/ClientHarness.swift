@@ -46,6 +46,7 @@ extension WebSocketConnector.Configuration {
         configuration.fastReconnectInterval = .milliseconds(20)
         configuration.reconnectMaximumInterval = .milliseconds(100)
         configuration.callbackTimeout = .seconds(60)
+        configuration.connectTimeout = .seconds(60)
         configuration.pongTimeout = .seconds(20)
         change(&configuration)
         return configuration
