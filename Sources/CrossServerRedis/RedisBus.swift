@@ -166,7 +166,8 @@ public final class RedisBus: Bus {
 extension RedisBus {
     /// Adds a node. When the bus runs it is connected at once, and first of all every wanted channel is subscribed.
     ///
-    /// - Throws: ``BusError`` with `invalidConfiguration`, or with `alreadyRun` when the bus has ended.
+    /// - Throws: ``BusError`` with `invalidConfiguration`, also when a node with the same endpoint is there already, or
+    ///   with `alreadyRun` when the bus has ended.
     public func add(_ node: RedisNode) throws(BusError) -> BusLink {
         let number = self.core.table.withLock { table in
             table.lastNumber += 1
@@ -175,6 +176,9 @@ extension RedisBus {
         let link = try RedisLink(number: number, node: node, core: self.core, eventLoop: self.eventLoop)
         try self.core.table.withLock { table throws(BusError) in
             if case .ended = table.phase { throw BusError(.alreadyRun, "the bus has ended") }
+            if table.entries.contains(where: { $0.link.node.endpoint == node.endpoint }) {
+                throw BusError(.invalidConfiguration, "the Redis node \(node.name) is there already")
+            }
             let status = BusLinkStatus(link: link.busLink, name: link.name, canPublish: false, canReceive: false)
             table.entries.append(BusCore.Entry(link: link, status: status))
             if !table.wanted.isEmpty { link.subscribe(to: Array(table.wanted)) }

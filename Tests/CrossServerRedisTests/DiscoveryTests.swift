@@ -1,5 +1,6 @@
 import CrossServerRedis
 import Foundation
+import NIOSSL
 import Testing
 
 /// Behind Sentinel, and as a cluster.
@@ -40,6 +41,56 @@ import Testing
         for sentinel in sentinels {
             sentinel.kill()
         }
+    }
+
+    /// Both kinds of server want a password of their own, and speak nothing but TLS.
+    @Test(.timeLimit(.minutes(4)))
+    func followsAFailoverWithPasswordsOverTLS() async throws {
+        let certificates = try TestCertificates()
+        let tls = [
+            "--tls-cert-file", certificates.file("server.crt"), "--tls-key-file", certificates.file("server.key"),
+            "--tls-ca-cert-file", certificates.file("ca.crt"), "--tls-auth-clients", "no", "--tls-replication", "yes",
+        ]
+        let cli = ["--tls", "--cacert", certificates.file("ca.crt"), "--no-auth-warning", "-a"]
+        let passwords = ["--requirepass", "secret", "--masterauth", "secret", "--repl-diskless-sync-delay", "0"]
+        let servers = try (0..<2).map { _ in
+            try RedisServerProcess(tls + passwords, cli: cli + ["secret"], isPlain: false)
+        }
+        try await servers[0].start()
+        try await servers[1].start()
+        try servers[1].cli("REPLICAOF", "127.0.0.1", "\(servers[0].port)")
+        try await eventually("the replica is in step") { try servers[1].cli("ROLE").contains("connected") }
+        let sentinels = try await Self.startSentinels(
+            of: servers[0],
+            configuration: """
+                tls-cert-file \(certificates.file("server.crt"))
+                tls-key-file \(certificates.file("server.key"))
+                tls-ca-cert-file \(certificates.file("ca.crt"))
+                tls-auth-clients no
+                tls-replication yes
+                requirepass guard
+                sentinel auth-pass mymaster secret
+                """,
+            cli: cli + ["guard"],
+            isPlain: false
+        )
+        var node = RedisNode(
+            .sentinel(master: "mymaster", sentinels: sentinels.map { .tcp(host: "127.0.0.1", port: $0.port) })
+        )
+        node.setCredentials(RedisCredentials(password: "secret"))
+        node.sentinelCredentials = { RedisCredentials(password: "guard") }
+        node.tls = .makeClientConfiguration()
+        node.tls?.trustRoots = .file(certificates.file("ca.crt"))
+        try await withBus([node]) { bus, recorder in
+            bus.subscribe(to: ["c"])
+            try await bus.ready(1)
+            try await bus.roundTrip("before", on: "c", recorder)
+            servers[0].kill()
+            try await eventually("the replica is used") { try servers[1].subscribers(of: "c") == 1 }
+            try await bus.ready(1)
+            try await bus.roundTrip("after", on: "c", recorder)
+        }
+        for sentinel in sentinels { sentinel.kill() }
     }
 
     /// A Sentinel may tell of a master that is one no longer.
@@ -87,7 +138,12 @@ import Testing
         }
     }
 
-    static func startSentinels(of master: RedisServerProcess) async throws -> [RedisServerProcess] {
+    static func startSentinels(
+        of master: RedisServerProcess,
+        configuration: String = "",
+        cli: [String] = [],
+        isPlain: Bool = true
+    ) async throws -> [RedisServerProcess] {
         var sentinels: [RedisServerProcess] = []
         for _ in 0..<3 {
             let sentinel = try RedisServerProcess(
@@ -95,7 +151,10 @@ import Testing
                     sentinel monitor mymaster 127.0.0.1 \(master.port) 2
                     sentinel down-after-milliseconds mymaster 1000
                     sentinel failover-timeout mymaster 4000
-                    """
+                    \(configuration)
+                    """,
+                cli: cli,
+                isPlain: isPlain
             )
             try await sentinel.start()
             sentinels.append(sentinel)

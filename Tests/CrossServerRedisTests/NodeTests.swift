@@ -163,6 +163,8 @@ import Testing
             let link = try bus.add(try RedisNode(second.url))
             try await bus.ready(2)
             #expect(bus.nodeCount == 2)
+            #expect(throws: BusError.self, "every message would come twice") { try bus.add(try RedisNode(second.url)) }
+            #expect(bus.nodeCount == 2)
             #expect(try second.subscribers(of: "c") == 1)
             for number in 0..<10 { _ = try await bus.send("\(number)", to: "c") }
             try await eventually("10 messages") { recorder.messages.count == 10 }

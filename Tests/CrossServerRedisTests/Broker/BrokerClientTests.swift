@@ -68,4 +68,15 @@ import Testing
             #expect(try await RedisTool.run(RedisTool.python.path, arguments) == "fine\n")
         }
     }
+
+    @Test(.timeLimit(.minutes(3)))
+    func nodeRedis() async throws {
+        try await withBroker {
+            $0.password = "secret"
+        } _: { _, address in
+            let script = RedisTool.packageRoot.appending(path: "Tests/Clients/node-redis.js").path
+            let arguments = ["NODE_PATH=/usr/share/nodejs", "node", script, "\(try #require(address.port))", "secret"]
+            #expect(try await RedisTool.run("env", arguments) == "fine\n")
+        }
+    }
 }

@@ -43,16 +43,17 @@ final class RedisServerProcess {
     }
 
     /// A Sentinel. Its configuration has to be a file, since it writes there what it learns.
-    init(sentinelConfiguration: String) throws {
+    init(sentinelConfiguration: String, cli cliArguments: [String] = [], isPlain: Bool = true) throws {
         self.port = try FreePort.next()
         self.directory = FileManager.default.temporaryDirectory.appending(path: "redis-\(UUID().uuidString.prefix(8))")
         try FileManager.default.createDirectory(at: self.directory, withIntermediateDirectories: true)
         let file = self.directory.appending(path: "sentinel.conf")
-        try "port \(self.port)\nbind 127.0.0.1\ndir \(self.directory.path)\n\(sentinelConfiguration)\n"
+        let port = isPlain ? "port \(self.port)" : "port 0\ntls-port \(self.port)"
+        try "\(port)\nbind 127.0.0.1\ndir \(self.directory.path)\n\(sentinelConfiguration)\n"
             .write(to: file, atomically: false, encoding: .utf8)
         self.isReady = { $0.contains("PONG") }
         self.arguments = [file.path, "--sentinel"]
-        self.cliArguments = []
+        self.cliArguments = cliArguments
     }
 
     deinit {
