@@ -29,6 +29,8 @@ struct ClusterOptions: ParsableArguments {
         to configuration: inout WebSocketCrossServerAdapter.Configuration.Cluster,
         _ environment: OptionEnvironment
     ) throws {
+        // As on one server: a second connection with an id replaces the first.
+        configuration.uniqueIds = .replacing
         if try environment.flag(self.jsonBus, for: "json-bus") { configuration.encoding = .json }
         if let prefix = try environment.value(self.bridgePrefix, for: "bridge-prefix") {
             configuration.bridgePrefix = prefix

@@ -17,7 +17,9 @@ struct Serve: AsyncParsableCommand {
             joinRoom and leaveRoom {roomId, namespace}, command {action, msg, …} with the actions broadcast, toPlayer, \
             toPlayers and toRoom.
 
-            With --redis it is one server of a cluster. It answers the events of other servers echo, with {"echo":…, \
+            A second connection with a name replaces the first, which is closed with 4012.
+
+            With --redis it is one server of a cluster, and names are unique in all of it. It answers the events of other servers echo, with {"echo":…, \
             "server":…}, and countRoom {namespace, roomId}, with {"count":…}.
 
             Every option can be set in the environment too: --max-connections is CROSSSERVER_MAX_CONNECTIONS. The \

@@ -4,6 +4,7 @@ Five servers over two Redis servers, and 200 clients that must receive exactly w
 a cluster of its own, after which no channel is left, neither of the clients nor of the servers:
 
 conversation  rooms are joined and left, clients move to other servers, all kinds of messages flow
+moves         while messages for single clients flow these connect to other servers, which replaces their connections
 restart       while messages flow one Redis is killed, and started again, empty, 2 s later
 freeze        while messages flow one Redis does not run for 4 s
 cut           while messages flow one Redis cuts the connections of its subscribers, three times
@@ -114,7 +115,7 @@ class Client:
     def __init__(self, id, server):
         self.id, self.server = id, server
         self.replies = {}
-        self.received = []  # the number of the message, and when it came
+        self.received = []  # the number of the message, when it came, and over which connection
         self.rooms = set()
         self.random = random.Random(id)  # Not one for all: who comes first differs from run to run.
 
@@ -125,18 +126,24 @@ class Client:
         self.reader = asyncio.create_task(self.read())
 
     async def read(self):
-        async for text in self.socket:
+        socket = self.socket
+        async for text in socket:
             message = json.loads(text)
             if message.get("event") == "say":
-                self.received.append((message["payload"]["msg"], time.monotonic()))
+                self.received.append((message["payload"]["msg"], time.monotonic(), socket))
             else:
                 self.replies.pop(message["callbackId"]).set_result(message["payload"])
 
-    async def move(self, server):
-        await self.socket.close()
-        await self.reader
+    async def move(self, server, closes):
+        """Connects to another server, which replaces the connection if it does not close that first."""
+        old, reader = self.socket, self.reader
+        if closes:
+            await old.close()
         self.server = server
         await self.connect()
+        await asyncio.wait_for(asyncio.wait([reader]), PATIENCE)
+        reader.exception()
+        assert old.close_code == (1000 if closes else 4012), old.close_code
         rooms, self.rooms = self.rooms, set()
         for room in sorted(rooms):
             await self.join(room)
@@ -170,7 +177,7 @@ class Cluster:
         self.directory = tempfile.TemporaryDirectory()
         self.redis = [Redis(self.directory.name) for _ in range(2)]
         self.crossserver = crossserver
-        self.sent = {}  # number: (sender, kind, ids of those who must receive it, when it was sent)
+        self.sent = {}  # number: (sender, kind that keeps its order, ids of those who must receive it, when it was sent)
         self.replies = []
         self.in_flight = asyncio.Semaphore(IN_FLIGHT)
 
@@ -203,18 +210,18 @@ class Cluster:
     def members(self, room):
         return [client.id for client in self.clients.values() if room in client.rooms]
 
-    def choose(self, kinds):
-        """A message, what kind it is and the ids of those who must receive it."""
+    def choose(self, kinds, ids):
+        """A message, among which ones it must keep its place, and the ids of those who must receive it."""
         kind = self.random.choice(kinds)
-        ids = list(self.clients)
+        ids = ids or list(self.clients)
         if kind == "broadcast":
             return {"action": kind}, kind, set(ids)
         if kind == "toPlayer":
             id = self.random.choice(ids)
-            return {"action": kind, "toPlayerId": id}, kind, {id}
+            return {"action": kind, "toPlayerId": id}, "clients", {id}
         if kind == "toPlayers":
             chosen = self.random.sample(ids, self.random.randint(1, 20))
-            return {"action": kind, "toPlayerIds": chosen + ["nobody"]}, kind, set(chosen)
+            return {"action": kind, "toPlayerIds": chosen + ["nobody"]}, "clients", set(chosen)
         namespace, room_id = room = self.random.choice(ROOMS)
         members = self.members(room)
         excluded = self.random.sample(members, self.random.randint(0, min(3, len(members))))
@@ -223,10 +230,11 @@ class Cluster:
             command["namespace"] = namespace
         return command, room, set(members) - set(excluded)
 
-    async def say(self, kinds):
-        command, kind, expected = self.choose(kinds)
+    async def say(self, kinds, to=None):
+        """Sends something from any client, or to some of these from any other."""
+        command, kind, expected = self.choose(kinds, to)
         number = len(self.sent)
-        sender = self.random.choice(list(self.clients.values()))
+        sender = self.random.choice([client for client in self.clients.values() if client.id not in (to or [])])
         await self.in_flight.acquire()
         self.sent[number] = (sender.id, kind, expected, time.monotonic())
         reply = await sender.send("command", command | {"msg": number})
@@ -250,14 +258,14 @@ class Cluster:
         missing = {number: set(expected) for number, (_, _, expected, _) in self.sent.items()}
         for client in self.clients.values():
             newest, seen = {}, set()
-            for number, at in client.received:
+            for number, at, connection in client.received:
                 sender, kind, expected, sent_at = self.sent[number]
                 figures["received"] += 1
                 figures["strange"] += client.id not in expected
                 figures["repeated"] += number in seen
-                figures["disordered"] += number < newest.get((sender, kind), -1)
+                figures["disordered"] += number < newest.get((connection, sender, kind), -1)
                 figures["latest"] = max(figures["latest"], round((at - sent_at) * 1_000))
-                newest[sender, kind] = number
+                newest[connection, sender, kind] = number
                 seen.add(number)
                 missing[number].discard(client.id)
         figures["lost"] = sum(map(len, missing.values()))
@@ -331,7 +339,7 @@ async def conversation(cluster):
     async def elsewhere(client):
         if client.random.random() < 0.2:
             others = [server for server in cluster.servers if server is not client.server]
-            await client.move(client.random.choice(others))
+            await client.move(client.random.choice(others), closes=client.random.random() < 0.5)
 
     kinds = ["broadcast"] + ["toPlayer"] * 7 + ["toPlayers"] * 4 + ["toRoom"] * 8
     for change in (cluster.join_rooms, others, elsewhere, others):
@@ -339,6 +347,31 @@ async def conversation(cluster):
         for _ in range(400):
             await cluster.say(kinds)
         await cluster.all_received()
+
+
+async def moves(cluster, rate=200, seconds=15):
+    """Every mover is heard of by each server before, and stays for some seconds."""
+    movers = list(cluster.clients.values())[-50:]
+    ids = [client.id for client in movers]
+    cluster.in_flight = asyncio.Semaphore(10_000)
+    end = time.monotonic() + seconds
+
+    async def wander(client):
+        while time.monotonic() < end:
+            await asyncio.sleep(client.random.uniform(1, 3))
+            others = [server for server in cluster.servers if server is not client.server]
+            await client.move(client.random.choice(others), closes=False)
+
+    for _ in range(20 * len(movers)):
+        await cluster.say(["toPlayer"], ids)
+    await cluster.all_received()
+    wandering = asyncio.gather(*(wander(client) for client in movers))
+    start = time.monotonic()
+    for number in range(rate * seconds):
+        await cluster.say(["toPlayer"] * 3 + ["toPlayers"], ids)
+        await asyncio.sleep(max(0, start + number / rate - time.monotonic()))
+    await wandering
+    await cluster.all_received()
 
 
 async def talk(cluster, fault, rate=200, seconds=12):
@@ -379,6 +412,8 @@ async def hold(part, crossserver):
     await cluster.start()
     if part == "conversation":
         await conversation(cluster)
+    elif part == "moves":
+        await moves(cluster)
     else:
         await talk(cluster, {"restart": restart, "freeze": freeze, "cut": cut}[part])
     cluster.check(part)

@@ -119,10 +119,7 @@ def expect_bytes(node, channel, server, message):
     """The next message is the original's in every byte, but for what we add to the end of the map."""
     found, raw = node.client_message()
     encoding = OURS[server]
-    # How a message for one client finds its way is one more key of ours.
-    route = {key: value for key, value in unpack(raw).items() if key == "rt"}
-    assert not route or "socketId" in message, raw[:300]
-    expected = pack(message | route, encoding)
+    expected = pack(message, encoding)
     assert (found, bare(raw)) == (channel, expected), (found, raw[:300], expected[:300])
 
 
@@ -231,7 +228,7 @@ def reaches_original(*arguments):
 
 
 def order_to_original(*arguments):
-    """Many for a client that nobody of ours has: all come, in order, though ours look for the client."""
+    """Many for a client that nobody of ours has: all come, in order."""
     with stage(*arguments) as on:
         for server in OURS:
             id = f"afar-{server}"
@@ -241,25 +238,46 @@ def order_to_original(*arguments):
         on.expect_all({})
 
 
-def moves_to_original(*arguments):
-    """A client that ours know to be on one of them goes on to the original: its messages find it there."""
+def same_id_on_original(*arguments):
+    """An id that the original has too, which knows nothing of logins here: both get all, in order."""
     with stage(*arguments) as on:
         for server, other in (("serverA", "serverB"), ("serverB", "serverA")):
-            id = f"mover-{other}"
-            mover = Client(on.stack, on.urls[other], id)
+            id = f"twin-{other}"
+            ours = Client(on.stack, on.urls[other], id)
+            for number in range(100):
+                if number % 2:
+                    text = on.sender(server).command("toPlayers", number, toPlayerIds=[id, "afar"])
+                    message = client_message(server, text, ids=[id, "afar"])
+                else:
+                    text = on.sender(server).command("toPlayer", number, toPlayerId=id)
+                    message = client_message(server, text, id=id)
+                expect_bytes(on.nodes[0], CLIENTS, server, message)
+                assert ours.receive() == text
+            ours.connection.close()
+            text = on.sender(server).command("toPlayer", '"gone"', toPlayerId=id)
+            expect_bytes(on.nodes[0], CLIENTS, server, client_message(server, text, id=id))
+        on.expect_all({})
+
+
+def joins_late(redis_url, urls):
+    """A server of the original that comes later gets what until then went to the one of ours that holds the client."""
+    with stage(redis_url, urls, originals=()) as on:
+        for server, other in (("serverA", "serverB"), ("serverB", "serverA")):
+            on.wait_for_originals(0)
+            id = f"known-{other}"
+            ours = Client(on.stack, on.urls[other], id)
             for number in range(10):
                 text = on.sender(server).command("toPlayer", number, toPlayerId=id)
-                assert mover.receive() == text
-            mover.connection.close()
-            text = on.sender(server).command("toPlayer", '"moved"', toPlayerId=id)
-            while True:
-                channel, raw = on.nodes[0].client_message()
+                assert ours.receive() == text
+            node = OriginalNode(redis_url, "late", namespaces=())
+            on.wait_for_originals(1)
+            for number in range(100):
+                text = on.sender(server).command("toPlayer", number, toPlayerId=id)
+                channel, raw = node.client_message()
                 message = unpack(raw)
-                # The first, before it was known where the client is, came here, too.
-                if message["data"] == text:
-                    break
-            assert (channel, message["socketId"], message["senderServer"]) == (CLIENTS, id, server), raw
-        on.expect_all({})
+                assert (channel, message["socketId"], message["data"]) == (CLIENTS, id, text), raw
+                assert ours.receive() == text
+            node.close()
 
 
 def wrong_channel(*arguments):
@@ -320,7 +338,8 @@ CONVERSATIONS = {
     "reachesOurs": reaches_ours,
     "reachesOriginal": reaches_original,
     "orderToOriginal": order_to_original,
-    "movesToOriginal": moves_to_original,
+    "sameIdOnOriginal": same_id_on_original,
+    "joinsLate": joins_late,
     "wrongChannel": wrong_channel,
     "wrongMessages": wrong_messages,
 }

@@ -30,8 +30,8 @@ extension EndToEnd {
         @Test(
             .timeLimit(.minutes(3)),
             arguments: [
-                ["originalBytes", "reachesOurs"], ["reachesOriginal", "orderToOriginal", "movesToOriginal"],
-                ["wrongChannel", "wrongMessages"],
+                ["originalBytes", "reachesOurs"], ["reachesOriginal", "orderToOriginal", "sameIdOnOriginal"],
+                ["joinsLate"], ["wrongChannel", "wrongMessages"],
             ]
         )
         func conversationsOfClients(_ names: [String]) async throws {

@@ -6,6 +6,8 @@ extension WebSocketCrossServerAdapter {
     /// Asks the client with the id and waits for its reply, as ``ClientSocket/emit(_:_:timeout:)``. When several servers have
     /// a client with the id, this one's is asked, or else that which has connected last.
     ///
+    /// All servers are asked where the client is. With ``Configuration/Cluster-swift.struct/uniqueIds`` it is remembered.
+    ///
     /// A client of a server of the original cannot be asked.
     ///
     /// - Parameter timeout: for all of it: finding the client, asking it, and the way back.
@@ -20,24 +22,41 @@ extension WebSocketCrossServerAdapter {
         timeout: Duration
     ) async throws -> Payload {
         if let socket = self.socket(forID: id) { return try await socket.emit(event, payload, timeout: timeout) }
-        let clock = ContinuousClock()
-        let start = clock.now
-        let places = try await self.locate(id, timeout: timeout)
+        let end = ContinuousClock.now + timeout
+        if let server = self.cluster.knownHolder(of: id) {
+            do {
+                return try await self.ask(server, forSocketId: id, event, payload, timeout: timeout)
+            } catch let error as CrossServerError where error.code == .unknownSocket {
+                // It has gone, maybe to another server. It was not asked.
+                self.cluster.remember(nil, asHolderOf: id)
+            }
+        }
+        let places = try await self.locate(id, timeout: end - .now)
         guard let server = places.value.first?.server else {
             if let silent = places.missing.first(where: { $0.server != nil }) { throw Self.error(silent.reason) }
             throw CrossServerError(.unknownSocket, "no server has a client with the id \(id)")
         }
-        let rest = timeout - (clock.now - start)
+        self.cluster.remember(server, asHolderOf: id)
+        return try await self.ask(server, forSocketId: id, event, payload, timeout: end - .now)
+    }
+
+    private func ask(
+        _ server: String,
+        forSocketId id: String,
+        _ event: String,
+        _ payload: Payload,
+        timeout: Duration
+    ) async throws -> Payload {
         let replies = try await self.cluster.collect(
             ClusterNode.Request(
                 event: ClusterQuestion.askClient,
                 payload: [
                     "id": Payload(id), "event": Payload(event), "payload": payload,
-                    "milliseconds": Payload(Int(clamping: rest.milliseconds)),
+                    "milliseconds": Payload(Int(clamping: timeout.milliseconds)),
                 ],
                 target: .server(server),
                 exceptSelf: false,
-                timeout: rest,
+                timeout: timeout,
                 isSystem: true
             )
         )

@@ -94,7 +94,8 @@ extension WebSocketCrossServerAdapter {
         try self.toSocketId(id, E.name, Payload(encoding: event))
     }
 
-    /// Sends an event to several clients, each as ``toSocketId(_:_:_:)``. An id that is named twice gets it once.
+    /// Sends an event to several clients, each as ``toSocketId(_:_:_:)``, in order with that. An id that is named twice gets
+    /// it once.
     ///
     /// - Returns: how many of them are connected to this server.
     /// - Throws: as ``broadcast(_:_:localOnly:)``.
@@ -102,20 +103,21 @@ extension WebSocketCrossServerAdapter {
     public func toSocketIds(_ ids: [String], _ event: String, _ payload: Payload = .absent) throws -> Int {
         var sockets: Set<ClientSocket> = []
         var others: [String] = []
+        var named: Set<String> = []
         self.clients.read { registry in
             for id in ids where !id.isEmpty {
-                if let socket = registry.members[id] { sockets.insert(socket) } else { others.append(id) }
+                if let socket = registry.members[id] {
+                    sockets.insert(socket)
+                } else if ids.count == 1 || named.insert(id).inserted {
+                    others.append(id)
+                }
             }
         }
         guard !sockets.isEmpty || self.cluster.bus != nil else { return 0 }
         let message = EncodedMessage(event: event, payload: payload)
         var isOverloaded = false
         for socket in sockets where !socket.post(message) { isOverloaded = true }
-        if others.count == 1 {
-            try self.cluster.send(message, to: .socket(others[0]))
-        } else if !others.isEmpty {
-            try self.cluster.send(message, to: .sockets(others))
-        }
+        try self.cluster.send(message, toClients: others)
         if isOverloaded { throw CrossServerError.overloaded }
         return sockets.count
     }

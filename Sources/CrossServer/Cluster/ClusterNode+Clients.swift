@@ -11,13 +11,14 @@ extension ClusterNode {
     /// - Throws: ``CrossServerError`` with `busUnavailable`, `overloaded` or `messageTooLarge`. Nothing was sent then.
     func send(_ message: EncodedMessage, to scope: ClientMessage.Scope, removingRoom: Bool = false) throws {
         guard self.bus != nil else { return }
-        if case .socket(let id) = scope { return try self.send(message, toClient: id) }
-        let channel =
-            switch scope {
-            case .everyone: self.channels.everyone
-            case .socket, .sockets: self.channels.clients
-            case .room(let namespace, let room, _): self.channel(of: RoomName(namespace: namespace, room: room))
-            }
+        let channel: String
+        switch scope {
+        case .everyone: channel = self.channels.everyone
+        case .socket(let id): return try self.send(message, toClients: [id])
+        case .sockets(let ids): return try self.send(message, toClients: ids)
+        case .room(let namespace, let room, _):
+            channel = self.channel(of: RoomName(namespace: namespace, room: room))
+        }
         let message = ClientMessage(
             frame: message.payload,
             sender: self.name,
@@ -49,7 +50,7 @@ extension ClusterNode {
             isTaken = self.received(message, for: id, message.route)
         case .sockets(let ids):
             guard self.isForClients(channel) else { return self.refusedScope(on: channel) }
-            isTaken = self.send(message.frame, to: ids)
+            isTaken = self.received(message, for: ids)
         case .room(let namespace, let room, let excluding):
             let name = RoomName(namespace: namespace, room: room)
             guard channel == self.channels.channel(ofNamespace: namespace) || channel == self.channels.channel(of: name)
@@ -68,12 +69,20 @@ extension ClusterNode {
         }
     }
 
-    private func send(_ frame: ByteBuffer, to ids: [String]) -> Bool {
-        let sockets = self.clients.read { registry in Set(ids.compactMap { registry.members[$0] }) }
+    private func received(_ message: ClientMessage, for ids: [String]) -> Bool {
+        let sockets = self.clients.read { registry in
+            ids.enumerated().compactMap { index, id in registry.members[id].map { (index, id, $0) } }
+        }
         guard !sockets.isEmpty else { return true }
-        let message = EncodedMessage(text: frame)
+        let frame = EncodedMessage(text: message.frame)
+        var told: Set<ClientSocket> = []
         var isTaken = true
-        for socket in sockets where !socket.post(message) { isTaken = false }
+        for (index, id, socket) in sockets where told.insert(socket).inserted {
+            if case .ask(let first) = message.route {
+                self.tell(message.sender, whoAsked: first + UInt64(index), of: socket, id)
+            }
+            if !socket.post(frame) { isTaken = false }
+        }
         return isTaken
     }
 

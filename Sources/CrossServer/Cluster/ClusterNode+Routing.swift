@@ -9,6 +9,8 @@ import Synchronization
 struct ClientRouting: Sendable {
     var locations = Locations()
     var holdings = Holdings()
+    /// Where clients were that have been asked something.
+    var asked = RecentValues<String, Holder>(maximumCount: 100_000, lifetime: .seconds(60))
 }
 
 // A message for one client goes to the server that holds it, where ids are unique in the cluster. Where they are not,
@@ -16,29 +18,49 @@ struct ClientRouting: Sendable {
 extension ClusterNode {
     private var findsHolders: Bool { self.configuration.cluster.uniqueIds != .perServer }
 
-    /// Sends a message to a client of another server.
-    func send(_ message: EncodedMessage, toClient id: String) throws {
-        guard self.bus != nil else { return }
+    /// Sends a message to clients of other servers, each of which is named once.
+    ///
+    /// - Throws: as ``send(_:to:removingRoom:)``, when it was not sent to all of them.
+    func send(_ message: EncodedMessage, toClients ids: [String]) throws {
+        guard self.bus != nil, !ids.isEmpty else { return }
         let frame = message.payload
-        guard self.findsHolders, self.roster.withLock({ !$0.members.isEmpty }) else {
-            let message = ClientMessage(frame: frame, sender: self.name, scope: .socket(id))
-            return try self.publish(.clients(message), to: self.channels.clients, completion: nil)
-        }
+        let (areAlone, hasOriginals) = self.roster.withLock { ($0.members.isEmpty, $0.originalServerCount > 0) }
+        guard self.findsHolders, !areAlone else { return try self.publish(frame, toAllFor: ids, ask: nil) }
         // Published under the lock, which keeps the order; publishing puts the message in a queue.
         try self.routing.withLock { routing in
-            switch routing.locations.send(frame, to: id, now: .now()) {
-            case .send(let route): try self.publish(frame, to: id, route)
-            case .hold: break
-            case .refuse: throw CrossServerError.overloaded
+            var failure: (any Error)?
+            var shared: (ids: [String], ask: UInt64?) = ([], nil)
+            for id in ids {
+                switch routing.locations.send(frame, to: id, toAll: hasOriginals, now: .now()) {
+                case .send(.shared(let ask)):
+                    // The asks of one message follow each other.
+                    if shared.ids.isEmpty { shared.ask = ask }
+                    shared.ids.append(id)
+                case .send(let route):
+                    do { try self.publish(frame, to: id, route) } catch { failure = error }
+                case .hold: break
+                case .refuse: failure = CrossServerError.overloaded
+                }
             }
+            if !shared.ids.isEmpty { try self.publish(frame, toAllFor: shared.ids, ask: shared.ask) }
+            if let failure { throw failure }
         }
+    }
+
+    /// To all servers, since any may hold the clients.
+    ///
+    /// - Parameter ask: number of the first client's ask; the next ones have the next clients.
+    private func publish(_ frame: ByteBuffer, toAllFor ids: [String], ask: UInt64?) throws {
+        let scope: ClientMessage.Scope = ids.count == 1 ? .socket(ids[0]) : .sockets(ids)
+        let route = ask.map { ClientMessage.Route.ask($0) }
+        let message = ClientMessage(frame: frame, sender: self.name, scope: scope, route: route)
+        try self.publish(.clients(message), to: self.channels.clients, completion: nil)
     }
 
     private func publish(_ frame: ByteBuffer, to id: String, _ route: ClientRoute) throws {
         switch route {
         case .shared(let ask):
-            let message = ClientMessage(frame: frame, sender: self.name, scope: .socket(id), route: .ask(ask))
-            try self.publish(.clients(message), to: self.channels.clients, completion: nil)
+            try self.publish(frame, toAllFor: [id], ask: ask)
         case .inbox(let holder, let epoch, let number):
             let route = ClientMessage.Route.inbox(epoch: epoch, number: number)
             let message = ClientMessage(frame: frame, sender: self.name, scope: .socket(id), route: route)
@@ -106,6 +128,26 @@ extension ClusterNode {
         self.changeLocations { $0.refused(id, epoch: epoch, number: number, frame: message.frame, now: .now()) }
     }
 
+    /// The server that is known to hold the client; nil when others may too.
+    func knownHolder(of id: String) -> String? {
+        guard self.findsHolders else { return nil }
+        let holder = self.routing.withLock { $0.asked[id] ?? $0.locations.holder(of: id) }
+        guard let holder else { return nil }
+        let isAlive = self.roster.withLock { $0.members[holder.name]?.incarnation == holder.incarnation }
+        return isAlive ? holder.name : nil
+    }
+
+    /// - Parameter server: nil when the one that was known does not hold the client any more.
+    func remember(_ server: String?, asHolderOf id: String) {
+        guard self.findsHolders else { return }
+        let member = server.flatMap { server in self.roster.withLock { $0.members[server] } }
+        let holder = member.map { Holder(name: $0.name, incarnation: $0.incarnation) }
+        self.routing.withLock { routing in
+            routing.asked.forget(now: .now(), keeping: EmptyCollection())
+            routing.asked[id] = holder
+        }
+    }
+
     /// A message for one client, or what another server says of one.
     ///
     /// - Returns: whether it could be handed on.
@@ -115,8 +157,7 @@ extension ClusterNode {
             return self.clients.read { $0.members[id] }?.post(EncodedMessage(text: message.frame)) ?? true
         case .ask(let ask):
             guard let socket = self.clients.read({ $0.members[id] }) else { return true }
-            let age = (NIODeadline.now() - socket.boundAt).nanoseconds / 1_000_000
-            self.answer(message, .delivered(ask: ask, connectedFor: UInt64(max(age, 0))), frame: ByteBuffer())
+            self.tell(message.sender, whoAsked: ask, of: socket, id)
             return socket.post(EncodedMessage(text: message.frame))
         case .inbox(let epoch, let number):
             let socket = self.clients.read { $0.members[id] }
@@ -132,7 +173,9 @@ extension ClusterNode {
             }
             switch decision {
             case .deliver: return socket?.post(EncodedMessage(text: message.frame)) ?? true
-            case .refuse: self.answer(message, .refused(epoch: epoch, number: number), frame: message.frame)
+            case .refuse:
+                let route = ClientMessage.Route.refused(epoch: epoch, number: number)
+                self.answer(message.sender, of: id, route, frame: message.frame)
             case .ignore: break
             }
         case .delivered(let ask, let connectedFor):
@@ -146,10 +189,17 @@ extension ClusterNode {
         return true
     }
 
-    private func answer(_ message: ClientMessage, _ route: ClientMessage.Route, frame: ByteBuffer) {
+    /// The client is here.
+    func tell(_ server: String, whoAsked ask: UInt64, of socket: ClientSocket, _ id: String) {
+        let age = (NIODeadline.now() - socket.boundAt).nanoseconds / 1_000_000
+        let route = ClientMessage.Route.delivered(ask: ask, connectedFor: UInt64(max(age, 0)))
+        self.answer(server, of: id, route, frame: ByteBuffer())
+    }
+
+    private func answer(_ server: String, of id: String, _ route: ClientMessage.Route, frame: ByteBuffer) {
         // A server that is not known yet goes on asking.
-        guard let member = self.roster.withLock({ $0.members[message.sender] }) else { return }
-        let answer = ClientMessage(frame: frame, sender: self.name, scope: message.scope, route: route)
+        guard let member = self.roster.withLock({ $0.members[server] }) else { return }
+        let answer = ClientMessage(frame: frame, sender: self.name, scope: .socket(id), route: route)
         do {
             let inbox = self.channels.inbox(of: member.name, incarnation: member.incarnation)
             let audience = UInt64(member.incarnation, radix: 36)

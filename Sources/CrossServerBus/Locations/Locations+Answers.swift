@@ -113,7 +113,7 @@ extension Locations {
     }
 
     /// Lets messages wait until what was sent last has come to its end, which it has if that was long ago.
-    private mutating func waitForEnd(of id: String, _ now: NIODeadline) {
+    mutating func waitForEnd(of id: String, _ now: NIODeadline) {
         guard let entry = self.entries[id] else { return }
         let end = entry.lastSent + self.limits.maximumHold
         if entry.sent > 0, end > now {

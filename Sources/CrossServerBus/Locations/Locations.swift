@@ -13,8 +13,8 @@ package struct Holder: Sendable, Hashable {
 
 /// How a message for one client travels.
 package enum ClientRoute: Sendable, Equatable {
-    /// To all servers. The one that delivers it answers with the number of the ask.
-    case shared(ask: UInt64)
+    /// To all servers. The one that delivers it answers with the number of the ask; nil when none shall answer.
+    case shared(ask: UInt64?)
     /// To the inbox of one server, as the `number`th message, from 1, of the epoch.
     case inbox(Holder, epoch: UInt64, number: UInt64)
 }
@@ -113,14 +113,33 @@ package struct Locations: Sendable {
     package var count: Int { self.entries.count }
 
     /// Asks how a message is to be sent to a client that is not connected here.
-    package mutating func send(_ frame: ByteBuffer, to id: String, now: NIODeadline) -> Decision {
+    ///
+    /// Asks that follow each other without another call between them have numbers that follow each other.
+    ///
+    /// - Parameter toAll: whether it must go to all servers, since one of them may hold the client without saying so.
+    package mutating func send(_ frame: ByteBuffer, to id: String, toAll: Bool = false, now: NIODeadline) -> Decision {
         self.entries.forget(now: now, keeping: self.waiting.keys)
+        if toAll { return self.share(frame, with: id, now) }
         let number = self.lastNumber + 1
         guard let route = self.entries.use(id, orMake: Entry(), { $0.route(number, now) }) else {
             return self.hold(frame, of: id) ? .hold : .refuse
         }
         if case .shared = route { self.lastNumber = number }
         return .send(route)
+    }
+
+    /// Sends a message to all when what was sent to the holder alone has come to its end.
+    private mutating func share(_ frame: ByteBuffer, with id: String, _ now: NIODeadline) -> Decision {
+        if self.entries[id]?.phase == .located { self.waitForEnd(of: id, now) }
+        guard self.waiting[id] == nil else { return self.hold(frame, of: id) ? .hold : .refuse }
+        // An answer to an ask before this message says nothing of it.
+        self.entries[id] = nil
+        return .send(.shared(ask: nil))
+    }
+
+    /// The server that messages for the client go to; nil when it is not known.
+    package func holder(of id: String) -> Holder? {
+        self.entries[id].flatMap { $0.phase == .located ? $0.holder : nil }
     }
 
     mutating func nextNumber() -> UInt64 {

@@ -1,10 +1,10 @@
-import NIOCore
+package import NIOCore
 
 /// A dictionary that forgets what was not used for a while, and keeps a bounded number of values.
 ///
 /// Two generations: what is used moves to the young one. When that is half full or old enough it becomes the old one, and
 /// the old one is forgotten.
-struct RecentValues<Key: Hashable & Sendable, Value: Sendable>: Sendable {
+package struct RecentValues<Key: Hashable & Sendable, Value: Sendable>: Sendable {
     private var young: [Key: Value] = [:]
     private var old: [Key: Value] = [:]
     private var rotatesAt: NIODeadline?
@@ -14,7 +14,7 @@ struct RecentValues<Key: Hashable & Sendable, Value: Sendable>: Sendable {
     /// - Parameters:
     ///   - maximumCount: at least 2. More are kept only of those that must be.
     ///   - lifetime: what was not used for so long is forgotten; half of it is sure.
-    init(maximumCount: Int, lifetime: TimeAmount) {
+    package init(maximumCount: Int, lifetime: TimeAmount) {
         self.maximumCount = maximumCount
         self.halfLife = .nanoseconds(max(lifetime.nanoseconds / 2, 1))
     }
@@ -22,7 +22,7 @@ struct RecentValues<Key: Hashable & Sendable, Value: Sendable>: Sendable {
     var count: Int { self.young.count + self.old.count }
 
     /// Changes the value of a key, without the use counting as one.
-    subscript(key: Key) -> Value? {
+    package subscript(key: Key) -> Value? {
         get { self.young[key] ?? self.old[key] }
         set {
             self.old[key] = nil
@@ -46,7 +46,7 @@ struct RecentValues<Key: Hashable & Sendable, Value: Sendable>: Sendable {
     /// Forgets what is due.
     ///
     /// - Parameter kept: what must stay.
-    mutating func forget(now: NIODeadline, keeping kept: some Sequence<Key>) {
+    package mutating func forget(now: NIODeadline, keeping kept: some Sequence<Key>) {
         let rotatesAt = self.rotatesAt ?? now + self.halfLife
         self.rotatesAt = rotatesAt
         guard now >= rotatesAt || self.young.count >= max(self.maximumCount / 2, 1) else { return }

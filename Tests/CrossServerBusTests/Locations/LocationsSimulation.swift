@@ -18,6 +18,8 @@ struct LocationsSimulation {
         var pause: ClosedRange<Int64> = 0...60
         var burst: ClosedRange<Int> = 1...4
         var deaths = 0
+        /// How long messages go to all, and then not.
+        var toAll: Int64?
         var limits = Locations.Limits()
     }
 
@@ -52,7 +54,7 @@ struct LocationsSimulation {
     }
 
     private enum Letter {
-        case shared(Message, ask: UInt64)
+        case shared(Message, ask: UInt64?)
         case inbox(Message, epoch: UInt64, number: UInt64)
         case delivered(String, ask: UInt64, connectedFor: TimeAmount)
         case refused(Message, epoch: UInt64, number: UInt64)
@@ -177,7 +179,8 @@ struct LocationsSimulation {
         let message = Message(sender: sender, id: id, number: self.sent.count)
         self.sent.append((message, self.now))
         if self.current[id] == sender { return self.deliver(message) }
-        switch self.servers[sender].locations.send(message.frame, to: id, now: self.time) {
+        let toAll = self.options.toAll.map { self.now / $0 % 2 == 0 } ?? false
+        switch self.servers[sender].locations.send(message.frame, to: id, toAll: toAll, now: self.time) {
         case .send(let route): self.publish(message, from: sender, route)
         case .hold: break
         case .refuse: self.excused.insert(message)
@@ -231,6 +234,7 @@ struct LocationsSimulation {
         case .shared(let message, let ask):
             guard self.current[message.id] == server, let session = self.sessions[message.id]?.last else { return }
             self.deliver(message)
+            guard let ask else { return }
             let age = TimeAmount.milliseconds(self.now - session.start)
             self.post(.delivered(message.id, ask: ask, connectedFor: age), from: server, to: sender)
         case .inbox(let message, let epoch, let number):

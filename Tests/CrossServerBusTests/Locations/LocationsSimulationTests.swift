@@ -34,6 +34,14 @@ import Testing
         #expect(simulation.lateCount == 0 || simulation.missing(patience: 1_500).isEmpty, "seed \(seed)")
     }
 
+    /// As when a server of the original joins and leaves again and again.
+    @Test(arguments: 1...8 as ClosedRange<UInt64>)
+    func messagesThatMustGoToAllForAWhile(seed: UInt64) {
+        let simulation = self.run(seed) { $0.toAll = 700 }
+        #expect(simulation.missing(patience: 1_500).isEmpty, "seed \(seed)")
+        #expect(simulation.inboxCount > 0)
+    }
+
     @Test(arguments: 1...8 as ClosedRange<UInt64>)
     func serversThatDie(seed: UInt64) {
         let simulation = self.run(seed) {

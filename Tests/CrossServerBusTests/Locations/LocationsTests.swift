@@ -91,7 +91,7 @@ import Testing
         #expect(self.shared(sent) == ["3", "4", "5"])
         #expect(locations.heldMessages == 0 && locations.heldBytes == 0 && locations.waiting.isEmpty)
         // The new location has another epoch.
-        guard case .shared(let ask)? = sent.last?.route else { return }
+        guard case .shared(let ask?)? = sent.last?.route else { return }
         _ = locations.answered("x", ask: ask, by: self.other, connectedFor: .zero, now: self.start)
         let decision = locations.send(self.frame("6"), to: "x", now: self.start)
         #expect(decision == .send(.inbox(self.other, epoch: ask + 1, number: 1)))
@@ -127,6 +127,38 @@ import Testing
         locations.serverLeft(self.holder, now: self.start + .seconds(1))
         let next = locations.send(self.frame("3"), to: "x", now: self.start + .seconds(1))
         #expect(next == .send(.shared(ask: 103)))
+    }
+
+    @Test func whatMustGoToAllWaitsForWhatWasSentToTheHolder() {
+        let toAll = Decision.send(.shared(ask: nil))
+        var locations = self.make()
+        #expect(locations.send(self.frame("1"), to: "x", toAll: true, now: self.start) == toAll)
+        #expect(locations.count == 0)
+        // Nothing is under way to the holder.
+        locations = self.located()
+        #expect(locations.holder(of: "x") == self.holder)
+        #expect(locations.send(self.frame("2"), to: "x", toAll: true, now: self.start) == toAll)
+        #expect(locations.holder(of: "x") == nil)
+        // An answer of before says nothing of the message that went to all after it.
+        _ = locations.answered("x", ask: 101, by: self.holder, connectedFor: .zero, now: self.start)
+        #expect(locations.send(self.frame("3"), to: "x", now: self.start) == .send(.shared(ask: 103)))
+        // Something may be.
+        locations = self.located()
+        _ = locations.send(self.frame("2"), to: "x", now: self.start)
+        let now = self.start + .milliseconds(400)
+        #expect(locations.send(self.frame("3"), to: "x", toAll: true, now: now) == .hold)
+        #expect(locations.tick(now: self.start + .milliseconds(999)).isEmpty)
+        #expect(self.shared(locations.tick(now: self.start + .seconds(1))) == ["3"])
+        #expect(locations.send(self.frame("4"), to: "x", toAll: true, now: self.start + .seconds(1)) == toAll)
+    }
+
+    @Test func asksOfOneMessageFollowEachOther() {
+        var locations = self.located()
+        for (id, ask) in [("y", 103), ("z", 104)] as [(String, UInt64)] {
+            #expect(locations.send(self.frame("2"), to: id, now: self.start) == .send(.shared(ask: ask)))
+            let inbox = Decision.send(.inbox(self.holder, epoch: 102, number: ask - 102))
+            #expect(locations.send(self.frame("2"), to: "x", now: self.start) == inbox)
+        }
     }
 
     @Test func aClientThatConnectsHereIsOwedNothingFromBefore() {
@@ -176,9 +208,9 @@ import Testing
         let now = self.start + .seconds(1)
         let sent = locations.tick(now: now)
         #expect(self.shared(sent) == ["3"])
-        guard case .shared(let ask)? = sent.first?.route else { return }
+        guard case .shared(let ask?)? = sent.first?.route else { return }
         _ = locations.answered("x", ask: ask, by: self.holder, connectedFor: .seconds(10), now: now)
-        guard case .send(.shared(let next)) = locations.send(self.frame("4"), to: "x", now: now) else {
+        guard case .send(.shared(let next?)) = locations.send(self.frame("4"), to: "x", now: now) else {
             Issue.record("the older connection was taken")
             return
         }
