@@ -1,7 +1,6 @@
 import CrossServer
 import CrossServerRedis
 import CrossServerTesting
-import Foundation
 import Testing
 
 @Suite struct ClusterExampleTests {
@@ -38,33 +37,5 @@ extension WebSocketCrossServerAdapter {
     fileprivate func hears(_ names: [String]) async throws -> Bool {
         let question: Payload = ["content": "are you there?"]
         return try await self.emitCrossServer("say", question, to: .servers(names), timeout: .seconds(1)).isComplete
-    }
-}
-
-/// A program of this package, which was built beside the tests.
-private final class Program {
-    private let process = Process()
-    private let file = FileManager.default.temporaryDirectory.appending(path: "\(UUID()).txt")
-    private let ended = AsyncStream<Void>.makeStream()
-
-    init(_ name: String, _ arguments: [String]) throws {
-        try Data().write(to: self.file)
-        self.process.executableURL = Bundle.main.bundleURL.appending(path: name)
-        self.process.arguments = arguments
-        self.process.standardOutput = try FileHandle(forWritingTo: self.file)
-        let continuation = self.ended.continuation
-        self.process.terminationHandler = { _ in continuation.finish() }
-        try self.process.run()
-    }
-
-    func terminate() {
-        if self.process.isRunning { self.process.terminate() }
-    }
-
-    /// What it has printed until its end.
-    func output() async throws -> String {
-        for await _ in self.ended.stream {}
-        defer { try? FileManager.default.removeItem(at: self.file) }  // The system does it too, later.
-        return String(decoding: try Data(contentsOf: self.file), as: UTF8.self)
     }
 }
