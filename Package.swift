@@ -222,6 +222,19 @@ let package = Package(
             path: "Tests/Simulate",
             swiftSettings: settings
         ),
+        .executableTarget(
+            name: "FaultLoad",
+            dependencies: [
+                "CrossServer",
+                "CrossServerBus",
+                "CrossServerClient",
+                "CrossServerRedis",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+            ],
+            path: "Tests/FaultLoad",
+            swiftSettings: settings
+        ),
         .testTarget(
             name: "CrossServerRedisTests",
             dependencies: [
@@ -294,7 +307,7 @@ let package = Package(
         ),
         .testTarget(
             name: "CrossServerCommandTests",
-            dependencies: ["ConformancePeer", "CrossServerClient", "CrossServerCommand"],
+            dependencies: ["ConformancePeer", "CrossServerClient", "CrossServerCommand", "FaultLoad"],
             swiftSettings: settings
         ),
     ]

@@ -100,6 +100,14 @@ public protocol BusReceiver: Sendable {
 
     /// A link became usable or unusable, in one direction.
     func linkChanged(_ status: BusLinkStatus)
+
+    /// The link has not answered what was published on it for a while. It counts as usable until it is given up; what is
+    /// published meanwhile had better take another one.
+    func linkStalled(_ link: BusLink)
+}
+
+extension BusReceiver {
+    public func linkStalled(_ link: BusLink) {}
 }
 
 /// Names one link of a bus. Numbers are never used again in the life of a bus.

@@ -15,6 +15,9 @@ extension RedisBus {
         /// published on it and not answered is unknown. 2 s by default. On a slow network lower
         /// ``maximumBytesInFlight`` so that as much can be sent within that time.
         public var publishDeadline: Duration = .seconds(2)
+        /// After this long without any answer, while one is owed, a node counts as stalled: messages to other servers take
+        /// another one until it has proved that it carries them. 200 ms by default.
+        public var stalledAfter: Duration = .milliseconds(200)
         /// Bytes that were published on one node and not answered, those that wait to be sent included. 16 MiB by
         /// default. A message that is longer than this is only sent alone.
         public var maximumBytesInFlight = 16 << 20
@@ -36,7 +39,8 @@ extension RedisBus {
         func validate() throws(BusError) {
             let durations = [
                 ("probeInterval", self.probeInterval), ("probeDeadline", self.probeDeadline),
-                ("publishDeadline", self.publishDeadline), ("reconnectInitialDelay", self.reconnectInitialDelay),
+                ("publishDeadline", self.publishDeadline), ("stalledAfter", self.stalledAfter),
+                ("reconnectInitialDelay", self.reconnectInitialDelay),
                 ("reconnectMaximumDelay", self.reconnectMaximumDelay),
                 ("authenticationRetryDelay", self.authenticationRetryDelay),
             ]

@@ -72,6 +72,19 @@ import Testing
         #expect((ledger?.delivered ?? 0) + (ledger?.repaired ?? 0) + (ledger?.missing ?? 0) == 50)
     }
 
+    @Test func muchThatIsNotKeptIsReportedAtOnce() {
+        var pair = DeliveryPair { $0.historyBytes = 1_000 }
+        let messages = (1...20_000).map { pair.send(UInt8(truncatingIfNeeded: $0)) }
+        pair.receive(messages[0])
+        pair.receive(messages[19_999])
+        pair.wait(.milliseconds(5))
+        pair.exchange()
+        #expect(pair.asked.count == 2)
+        #expect(pair.gaps.map(\.first) == [2])
+        let ledger = pair.receiver.ledger(of: 1)
+        #expect((ledger?.delivered ?? 0) + (ledger?.repaired ?? 0) + (ledger?.missing ?? 0) == 20_000)
+    }
+
     @Test func theEndOfALifeReportsWhatIsMissing() {
         var pair = DeliveryPair()
         let messages = (1...4).map { pair.send(UInt8($0)) }

@@ -67,6 +67,25 @@ import Testing
     }
 
     @Test(.timeLimit(.minutes(3)))
+    func whatDoesNotAnswerIsReportedEachTimeAndKept() async throws {
+        let server = try await RedisServerProcess.start()
+        let configuration = RedisBus.Configuration.quick { $0.probeInterval = .seconds(60) }
+        try await withBus([try RedisNode(server.url)], configuration) { bus, recorder in
+            try await bus.ready(1)
+            _ = try await bus.send("x", to: "c")
+            for count in 1...2 {
+                server.freeze()
+                let sending = Task { try await bus.send("y", to: "c") }
+                try await eventually("stalled") { recorder.stalled.count == count }
+                server.thaw()
+                _ = try await sending.value
+            }
+            #expect(recorder.stalled == [bus.links[0].link, bus.links[0].link])
+            #expect(bus.links[0].canPublish)
+        }
+    }
+
+    @Test(.timeLimit(.minutes(3)))
     func publishesToAFrozenServerHaveAnOutcomeAndABound() async throws {
         let server = try await RedisServerProcess.start()
         let configuration = RedisBus.Configuration.quick {

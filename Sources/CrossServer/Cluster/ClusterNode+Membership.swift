@@ -10,10 +10,18 @@ struct Roster: Sendable {
     var members: [String: Member] = [:]
     /// Their names, sorted.
     var names: [String] = []
+    /// Lives that have fallen silent, by name, and until when they may go on where they were: what is for them takes the
+    /// same channel as before, since another one could overtake it.
+    var silent: [String: (incarnation: String, until: NIODeadline)] = [:]
     /// This server.
     var own: Member?
     /// Servers of the original on each link; nil when the link cannot say.
     var originals: [BusLink: Int?] = [:]
+
+    /// The life to which messages for a name go.
+    func incarnation(of name: String, now: NIODeadline) -> String? {
+        self.members[name]?.incarnation ?? self.silent[name].flatMap { $0.until > now ? $0.incarnation : nil }
+    }
 
     var originalServerCount: Int { self.originals.values.reduce(0) { max($0, $1 ?? 0) } }
     var mayHaveOriginalServers: Bool { self.originals.isEmpty || self.originals.values.contains { $0 != 0 } }
@@ -76,10 +84,14 @@ extension ClusterNode {
             }
         case .left(let member, let reason):
             self.updateRoster(now)
+            if case .died = reason, self.courier != nil {
+                let until = now + DeliveryConfiguration().historyTime
+                self.roster.withLock { $0.silent[member.name] = (member.incarnation, until) }
+            }
             let missing: MissingReply.Reason = if case .stopped = reason { .stopped } else { .died }
             self.endRequests(to: member.name, missing)
             self.presenceLeft(member.name)
-            self.serverLeft(member)
+            self.serverLeft(member, reason)
             if member.role == .server { self.report(.left(ClusterServer(member), .init(reason))) }
         case .changed:
             self.updateRoster(now)
@@ -106,6 +118,7 @@ extension ClusterNode {
         self.roster.withLock { roster in
             roster.members = Dictionary(members.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
             roster.names = members.map(\.name)
+            roster.silent = roster.silent.filter { $0.value.until > now && roster.members[$0.key] == nil }
         }
     }
 

@@ -84,20 +84,20 @@ extension ClusterNode {
         if others.isEmpty { return [Posting(channel: channel, targets: [], servers: [])] }
         var unknown: [String] = []
         var postings: [Posting] = []
-        let members = self.roster.withLock { $0.members }
+        let roster = self.roster.withLock { $0 }
         var seen: Set<String> = []
         for name in others where seen.insert(name).inserted {
-            guard let member = members[name] else {
+            guard let incarnation = roster.incarnation(of: name, now: .now()) else {
                 unknown.append(name)
                 continue
             }
-            let inbox = self.channels.inbox(of: name, incarnation: member.incarnation)
+            let inbox = self.channels.inbox(of: name, incarnation: incarnation)
             postings.append(
                 Posting(
                     channel: inbox,
                     targets: isSystem ? [] : [name],
                     servers: [name],
-                    incarnation: UInt64(member.incarnation, radix: 36)
+                    incarnation: UInt64(incarnation, radix: 36)
                 )
             )
         }
@@ -192,7 +192,11 @@ extension ClusterNode {
             switch result {
             case .success(let publication):
                 let others = self.otherReceivers(of: publication, on: posting.channel)
-                if others == 0, !request.isSystem || !posting.servers.isEmpty || !self.isAlone {
+                if others == 0, posting.incarnation != nil, self.courier != nil {
+                    // A server that lives asks for what it has not heard.
+                    guard !self.isLive(posting) else { return }
+                    self.notPublished(number, posting, .died)
+                } else if others == 0, !request.isSystem || !posting.servers.isEmpty || !self.isAlone {
                     self.notPublished(number, posting, .notSent("no other server hears it"))
                 } else if posting.servers.isEmpty {
                     // Observers hear a question too; who is to answer it is known.
@@ -204,6 +208,10 @@ extension ClusterNode {
                 self.notPublished(number, posting, reason)
             }
         }
+    }
+
+    private func isLive(_ posting: Posting) -> Bool {
+        self.roster.withLock { roster in posting.servers.allSatisfy { roster.members[$0] != nil } }
     }
 
     private func notPublished(_ number: UInt64, _ posting: Posting, _ reason: MissingReply.Reason) {

@@ -11,6 +11,15 @@ struct ClientRouting: Sendable {
     var holdings = Holdings()
     /// Where clients were that have been asked something.
     var asked = RecentValues<String, Holder>(maximumCount: 100_000, lifetime: .seconds(60))
+    /// Since when this server hears anybody at all.
+    var hearingSince: NIODeadline?
+    /// Servers that have fallen silent while this one heard nobody: they may be well.
+    var silent: Set<Holder> = []
+
+    /// For as long as it takes to notice that somebody lives.
+    func hasHeardWell(_ now: NIODeadline) -> Bool {
+        self.hearingSince.map { now - $0 >= Membership.Configuration().deadAfter } ?? false
+    }
 }
 
 // A message for one client goes to the server that holds it, where ids are unique in the cluster. Where they are not,
@@ -37,7 +46,12 @@ extension ClusterNode {
                     if shared.ids.isEmpty { shared.ask = ask }
                     shared.ids.append(id)
                 case .send(let route):
-                    do { try self.publish(frame, to: id, route) } catch { failure = error }
+                    do {
+                        try self.publish(frame, to: id, route)
+                    } catch {
+                        routing.locations.notSent(id, route)
+                        failure = error
+                    }
                 case .hold: break
                 case .refuse: failure = CrossServerError.overloaded
                 }
@@ -67,10 +81,18 @@ extension ClusterNode {
             let inbox = self.channels.inbox(of: holder.name, incarnation: holder.incarnation)
             let audience = UInt64(holder.incarnation, radix: 36)
             try self.publish(.clients(message), to: inbox, audience: audience) { [weak self] result in
-                guard let self, result.reachedNobody else { return }
+                guard let self, self.hasReachedNobody(result) else { return }
                 // In another turn: this may be called while the lock is held.
                 self.eventLoop.execute { self.refused(message, id, epoch, number) }
             }
+        }
+    }
+
+    /// Whether it is sure that nobody has received the message, and nobody will: what has a number is asked for.
+    private func hasReachedNobody(_ result: Result<Publication, BusError>) -> Bool {
+        switch result {
+        case .success(let publication): publication.receivers == 0 && self.courier == nil
+        case .failure(let error): error.code != .outcomeUnknown
         }
     }
 
@@ -83,6 +105,7 @@ extension ClusterNode {
                 do {
                     try self.publish(dispatch.frame, to: dispatch.id, dispatch.route)
                 } catch {
+                    routing.locations.notSent(dispatch.id, dispatch.route)
                     self.notSent("message for a client", error)
                 }
                 return false
@@ -113,15 +136,31 @@ extension ClusterNode {
         self.changeLocations { $0.connectedHere(id, now: .now()) }
     }
 
-    func serverLeft(_ member: Member) {
-        self.routing.withLock {
-            $0.locations.serverLeft(Holder(name: member.name, incarnation: member.incarnation), now: .now())
+    /// Who has died holds no client any more. But when this server could not hear, its messages wait, and must not be
+    /// overtaken by others on another way.
+    func serverLeft(_ member: Member, _ reason: MembershipAction.LeaveReason) {
+        let holder = Holder(name: member.name, incarnation: member.incarnation)
+        self.routing.withLock { routing in
+            if case .died = reason, self.courier != nil, !routing.hasHeardWell(.now()) {
+                routing.silent.insert(holder)
+            } else {
+                routing.locations.serverLeft(holder, now: .now())
+            }
         }
     }
 
     /// To be called ten times a second.
     func tickLocations() {
-        self.changeLocations { $0.tick(now: .now()) }
+        let now = NIODeadline.now()
+        let (hears, members) = self.roster.withLock { ($0.own?.links.isEmpty == false, $0.members) }
+        self.routing.withLock { routing in
+            routing.hearingSince = hears ? routing.hearingSince ?? now : nil
+            routing.silent = routing.silent.filter { members[$0.name]?.incarnation != $0.incarnation }
+            guard !routing.silent.isEmpty, routing.hasHeardWell(now) else { return }
+            for holder in routing.silent { routing.locations.serverLeft(holder, now: now) }
+            routing.silent = []
+        }
+        self.changeLocations { $0.tick(now: now) }
     }
 
     private func refused(_ message: ClientMessage, _ id: String, _ epoch: UInt64, _ number: UInt64) {
@@ -206,16 +245,6 @@ extension ClusterNode {
             try self.publish(.clients(answer), to: inbox, audience: audience, completion: nil)
         } catch {
             self.notSent("answer to a server", error)
-        }
-    }
-}
-
-extension Result<Publication, BusError> {
-    /// Whether it is sure that nobody has received the message.
-    fileprivate var reachedNobody: Bool {
-        switch self {
-        case .success(let publication): publication.receivers == 0
-        case .failure(let error): error.code != .outcomeUnknown
         }
     }
 }

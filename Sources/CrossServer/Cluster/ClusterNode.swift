@@ -175,6 +175,10 @@ extension ClusterNode: BusReceiver {
         if status.canReceive { self.askForPresenceSoon() }
     }
 
+    func linkStalled(_ link: BusLink) {
+        self.courier?.stalled(link)
+    }
+
     func received(_ message: ByteBuffer, on channel: String, over link: BusLink) {
         guard self.channels.isReserved(channel) else { return self.receivedCustom(message, on: channel) }
         if let courier = self.courier {

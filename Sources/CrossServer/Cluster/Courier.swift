@@ -137,6 +137,13 @@ extension Courier {
         self.tickSoon()
     }
 
+    /// The link does not answer. What is under way on it may arrive yet, and is asked for by who misses it; what comes now
+    /// takes another one. On the event loop.
+    func stalled(_ link: BusLink) {
+        self.change { sender, now in sender.unanswered(EmptyCollection(), over: link, now: now) }
+        self.receiving.value.delegate?.doubt(link)
+    }
+
     /// - Returns: what has to be done when the lock is free again.
     private func perform(_ actions: [DeliveryAction], _ sending: inout Sending) -> [() -> Void] {
         var completions: [() -> Void] = []

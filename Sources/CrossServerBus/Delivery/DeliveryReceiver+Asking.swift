@@ -34,6 +34,7 @@ extension DeliveryReceiver {
         }
         let missing = self.missing(index)
         guard !missing.isEmpty else { return self.arm(index, time) }
+        self.streams[index].asked = stream.known
         self.peers[stream.peer].ledger.requests += 1
         self.tell(stream.peer, .request(channel: key.channel, missing: missing), turn: tries)
     }
@@ -91,21 +92,24 @@ extension DeliveryReceiver {
     ) {
         let key = Key(incarnation: self.peers[peer].incarnation, channel: repetition.channel)
         guard let index = self.streamIndices[key] else { return }
+        let next = self.streams[index].next
         if let base = repetition.base {
             if self.streams[index].isPending {
                 if repetition.gone > 0 { self.gap(index, first: nil, last: repetition.gone, .notKept) }
                 self.begin(index, at: base)
             }
         } else if !self.streams[index].isPending, repetition.gone >= self.streams[index].next {
-            self.giveUp(index, upTo: min(repetition.gone, self.streams[index].known), .notKept)
+            self.giveUp(index, upTo: min(repetition.gone, self.streams[index].asked), .notKept)
         }
         for message in repetition.messages {
             guard let stamp = Stamp(endOf: message), stamp.incarnation == key.incarnation else { continue }
             self.take(Held(message: message, link: link, stamp: stamp, isRepeat: true), key.channel, time)
         }
         self.arm(index, time)
-        // There may be more than one answer could hold.
-        if repetition.isLast, !repetition.messages.isEmpty, self.streams[index].askAt != nil {
+        // There may be more than one answer could hold, or one request could name.
+        if repetition.isLast, self.streams[index].next > next || !repetition.messages.isEmpty,
+            self.streams[index].askAt != nil
+        {
             self.streams[index].askAt = time
             self.streams[index].tries = 0
         }

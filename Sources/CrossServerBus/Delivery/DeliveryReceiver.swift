@@ -39,6 +39,8 @@ package struct DeliveryReceiver: Sendable {
         var held: [UInt64: Held] = [:]
         /// The highest number that the sender is known to have used.
         var known: UInt64 = 0
+        /// ``known`` when the sender was last asked: what it says of later ones may still be under way.
+        var asked: UInt64 = 0
         /// When to ask next, while something is missing.
         var askAt: Int64?
         var tries = 0

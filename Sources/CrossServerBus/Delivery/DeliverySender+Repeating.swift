@@ -77,7 +77,8 @@ extension DeliverySender {
         var gone: UInt64 = 0
         var bytes = 0
         for range in missing {
-            if range.lowerBound <= kept { gone = max(gone, min(range.upperBound, kept)) }
+            // All of it at once: who misses very much cannot name everything in one request.
+            if range.lowerBound <= kept { gone = kept }
             var number = max(range.lowerBound, kept + 1)
             while number <= min(range.upperBound, stream.last), bytes < Self.answerTotal {
                 guard let entry = self.entry(index, number) else { break }

@@ -142,6 +142,14 @@ package struct Locations: Sendable {
         self.entries[id].flatMap { $0.phase == .located ? $0.holder : nil }
     }
 
+    /// The message that was to be sent last could not be sent: its number goes to the next one.
+    package mutating func notSent(_ id: String, _ route: ClientRoute) {
+        guard case .inbox(_, let epoch, let number) = route, let entry = self.entries[id], entry.epoch == epoch,
+            entry.sent == number
+        else { return }
+        self.entries[id]?.sent -= 1
+    }
+
     mutating func nextNumber() -> UInt64 {
         self.lastNumber += 1
         return self.lastNumber

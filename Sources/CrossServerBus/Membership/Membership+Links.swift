@@ -15,6 +15,8 @@ extension Membership {
         /// When each probe that may still come back was sent.
         var probes: [UInt64: NIODeadline] = [:]
         var isProved = false
+        /// To be probed soon.
+        var isInDoubt = false
     }
 
     var publishable: [OwnLink] {
@@ -89,7 +91,7 @@ extension Membership {
     mutating func checkLinks(_ now: NIODeadline) -> [MembershipAction] {
         var actions: [MembershipAction] = []
         for link in self.publishable where link.canReceive {
-            let wait = self.configuration.answerWithin
+            let wait = link.isInDoubt ? Self.probeEvery : self.configuration.answerWithin
             if link.probedAt.map({ now - $0 >= wait }) ?? true { self.probe(link.link, now, &actions) }
         }
         for link in self.ownLinks.keys.sorted(by: { $0.number < $1.number }) { self.update(link, now, &actions) }
@@ -100,12 +102,16 @@ extension Membership {
     /// would. At most every 50 ms.
     package mutating func probe(_ link: BusLink, now: NIODeadline) -> [MembershipAction] {
         var actions: [MembershipAction] = []
-        guard !self.hasEnded, let own = self.ownLinks[link], own.canPublish, own.canReceive,
-            own.probedAt.map({ now - $0 >= .milliseconds(50) }) ?? true
-        else { return actions }
+        guard !self.hasEnded, let own = self.ownLinks[link], own.canPublish, own.canReceive else { return actions }
+        guard own.probedAt.map({ now - $0 >= Self.probeEvery }) ?? true else {
+            self.ownLinks[link]?.isInDoubt = true
+            return actions
+        }
         self.probe(link, now, &actions)
         return actions
     }
+
+    private static var probeEvery: TimeAmount { .milliseconds(50) }
 
     private mutating func probe(_ link: BusLink, _ now: NIODeadline, _ actions: inout [MembershipAction]) {
         self.probeNumber += 1
@@ -115,6 +121,7 @@ extension Membership {
         let wait = self.configuration.answerWithin
         guard var own = self.ownLinks[link] else { return }
         own.probedAt = now
+        own.isInDoubt = false
         own.probes = own.probes.filter { now - $0.value <= wait }
         own.probes[self.probeNumber] = now
         self.ownLinks[link] = own

@@ -98,6 +98,14 @@ final class BusCore: Sendable {
         self.changes.emit(())
     }
 
+    /// On the event loop of the link.
+    func stalled(_ link: RedisLink) {
+        let receiver: (any BusReceiver)? = self.table.withLock { table in
+            if case .running(let running, _) = table.phase { running } else { nil }
+        }
+        receiver?.linkStalled(link.busLink)
+    }
+
     func measured(_ link: RedisLink, _ latency: Duration) {
         self.selection.withLock { $0.measured(latency, number: link.busLink.number) }
     }

@@ -206,6 +206,10 @@ extension RedisLink {
         self.core.changed(self, role, event, failure)
     }
 
+    func stalled() {
+        self.core.stalled(self)
+    }
+
     func measured(_ latency: TimeAmount) {
         self.core.measured(self, .nanoseconds(latency.nanoseconds))
     }

@@ -16,6 +16,10 @@ final class PublisherHandler: ChannelInboundHandler {
     private var prober: Prober
     private var deadlineTimer: Scheduled<Void>?
     private let deadline: TimeAmount
+    private let stalledAfter: TimeAmount
+    /// When anything came last.
+    private var heardAt = NIODeadline.now()
+    private var hasStalled = false
     /// A member of a cluster counts its own subscribers only.
     private let countsAllReceivers: Bool
     private var failure: RedisFailure?
@@ -30,6 +34,7 @@ final class PublisherHandler: ChannelInboundHandler {
         self.input = RESPInput(limits: link.limits)
         self.prober = Prober(link.configuration)
         self.deadline = TimeAmount(link.configuration.publishDeadline)
+        self.stalledAfter = TimeAmount(link.configuration.stalledAfter)
         self.countsAllReceivers = if case .cluster = link.node.endpoint { false } else { true }
         self.ended = link.eventLoop.makePromise()
     }
@@ -50,13 +55,13 @@ final class PublisherHandler: ChannelInboundHandler {
     func flush() {
         guard let context = self.context, self.failure == nil, let batch = self.link.outbox.take() else { return }
         self.pipeline.sent(batch.slots, at: .now())
-        if self.deadlineTimer == nil { self.check(in: self.deadline, isLast: false) }
+        if self.deadlineTimer == nil { self.check(in: min(self.stalledAfter, self.deadline), isLast: false) }
         context.writeAndFlush(self.wrapOutboundOut(batch.bytes), promise: nil)
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         self.input.append(self.unwrapInboundIn(data))
-        self.prober.probe.heard(at: .now())
+        self.heard()
         var released = 0
         var published = 0
         var refused = 0
@@ -113,15 +118,31 @@ final class PublisherHandler: ChannelInboundHandler {
         self.fail(RedisFailure(.unanswered, "a probe was not answered within \(self.link.configuration.probeDeadline)"))
     }
 
-    /// The last check comes a little later than the deadline: when this process was too busy to read, the answer is
-    /// there but was not seen yet.
+    private func heard() {
+        self.heardAt = .now()
+        self.prober.probe.heard(at: self.heardAt)
+        guard self.hasStalled else { return }
+        self.hasStalled = false
+        self.deadlineTimer?.cancel()
+        self.check(in: min(self.stalledAfter, self.deadline), isLast: false)
+    }
+
+    /// The last check comes a little later than what is due: when this process was too busy to read, the answer is there
+    /// but was not seen yet.
     private func check(in time: TimeAmount, isLast: Bool) {
         self.deadlineTimer = self.link.eventLoop.assumeIsolated().scheduleTask(in: time) {
             self.deadlineTimer = nil
             guard let oldest = self.pipeline.oldest else { return }
             let now = NIODeadline.now()
-            if now < oldest + self.deadline { return self.check(in: oldest + self.deadline - now, isLast: false) }
+            let end = oldest + self.deadline
+            let due = self.hasStalled ? end : min(max(oldest, self.heardAt) + self.stalledAfter, end)
+            if now < due { return self.check(in: due - now, isLast: false) }
             guard isLast else { return self.check(in: .milliseconds(5), isLast: true) }
+            if now < end {
+                self.hasStalled = true
+                self.check(in: end - now, isLast: false)
+                return self.link.stalled()
+            }
             let limit = self.link.configuration.publishDeadline
             self.fail(RedisFailure(.unanswered, "a publish was not answered within \(limit)"))
         }

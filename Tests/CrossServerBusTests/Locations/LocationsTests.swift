@@ -54,6 +54,17 @@ import Testing
         #expect(locations.send(self.frame("2"), to: "y", now: self.start) == .send(.shared(ask: 104)))
     }
 
+    @Test func theNumberOfWhatCouldNotBeSentGoesToTheNext() {
+        var locations = self.located()
+        let first = ClientRoute.inbox(self.holder, epoch: 102, number: 1)
+        #expect(locations.send(self.frame("1"), to: "x", now: self.start) == .send(first))
+        let second = ClientRoute.inbox(self.holder, epoch: 102, number: 2)
+        #expect(locations.send(self.frame("2"), to: "x", now: self.start) == .send(second))
+        locations.notSent("x", first)
+        locations.notSent("x", second)
+        #expect(locations.send(self.frame("3"), to: "x", now: self.start) == .send(second))
+    }
+
     @Test func waitsForTheLastAnswerBeforeItChangesTheWay() {
         var locations = self.make()
         for _ in 0..<3 { _ = locations.send(self.frame("1"), to: "x", now: self.start) }

@@ -16,6 +16,7 @@ final class BusRecorder: BusReceiver {
         var messages: [Message] = []
         var sizes: [Int] = []
         var statuses: [BusLinkStatus] = []
+        var stalled: [BusLink] = []
         var reports: [RedisHealthReport] = []
         var errors: [RedisSubscriptionError] = []
     }
@@ -32,12 +33,17 @@ final class BusRecorder: BusReceiver {
         self.state.withLock { $0.statuses.append(status) }
     }
 
+    func linkStalled(_ link: BusLink) {
+        self.state.withLock { $0.stalled.append(link) }
+    }
+
     func add(_ report: RedisHealthReport) { self.state.withLock { $0.reports.append(report) } }
     func add(_ error: RedisSubscriptionError) { self.state.withLock { $0.errors.append(error) } }
 
     var messages: [Message] { self.state.withLock { $0.messages } }
     var texts: [String] { self.messages.map(\.text) }
     var statuses: [BusLinkStatus] { self.state.withLock { $0.statuses } }
+    var stalled: [BusLink] { self.state.withLock { $0.stalled } }
     var reports: [RedisHealthReport] { self.state.withLock { $0.reports } }
     var errors: [RedisSubscriptionError] { self.state.withLock { $0.errors } }
 
