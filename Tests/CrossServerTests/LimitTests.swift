@@ -142,12 +142,12 @@ import Testing
                 // Its reply comes behind the messages, so that few of them wait for it at any time.
                 if number % 16 == 0 { _ = try await other.request("echo", 1) }
             }
-            try await eventually { other.waitingMessages.count == 1_000 }
+            try await eventually(within: .seconds(120)) { other.waitingMessages.count == 1_000 }
             slow.setReading(true)
             try server.adapter.broadcast("end")
             // With the newest dropped the end itself may be among them: a reply comes once there is room again.
             var numbers: [Int] = []
-            try await eventually {
+            try await eventually(within: .seconds(120)) {
                 try server.adapter.broadcast("more")
                 return slow.waitingMessages.last.map { String(buffer: $0.payload) } == #"{"event":"more"}"#
             }
