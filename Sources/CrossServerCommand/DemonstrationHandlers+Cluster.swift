@@ -8,6 +8,9 @@ extension WebSocketCrossServerAdapter {
             let servers = self.servers.map(\.payload)
             reply?(["servers": Payload(servers), "originalServers": Payload(self.originalServerCount)])
         }
+        self.onWebSocketEvent("ledger") { _, _, reply async throws in
+            reply?(try Payload(encoding: await self.deliveryLedger))
+        }
         self.onClusterQuestion("whereIs") { payload in
             let answer = try await self.locate(payload.required("id"))
             let connections = answer.value.map { location -> Payload in

@@ -13,6 +13,7 @@ cut           while messages flow one Redis cuts the connections of its subscrib
 import asyncio
 import atexit
 import collections
+import contextlib
 import json
 import random
 import signal
@@ -54,19 +55,44 @@ def free_port():
             pass  # Somebody has it.
 
 
+class Host:
+    """Where programs run and sockets are opened: here."""
+
+    address = "127.0.0.1"
+
+    def entered(self):
+        return contextlib.nullcontext()
+
+    def run(self, command, **options):
+        with self.entered():
+            process = subprocess.Popen(command, **options)
+        atexit.register(process.kill)
+        return process
+
+    def connect(self, port):
+        """To a program of the same host."""
+        with self.entered():
+            return socket.create_connection(("127.0.0.1", port))
+
+
+HERE = Host()
+
+
 class Redis:
-    def __init__(self, directory):
+    def __init__(self, directory, host=HERE):
+        self.host = host
         self.port = free_port()
         self.directory = directory
-        self.connection = redis.asyncio.Redis(port=self.port, decode_responses=True, protocol=2)
+        # A path leads to every host.
+        self.path = f"{directory}/{self.port}.sock"
+        self.connection = redis.asyncio.Redis(unix_socket_path=self.path, decode_responses=True, protocol=2)
 
     async def start(self):
-        self.process = subprocess.Popen(
-            ["redis-server", "--port", f"{self.port}", "--bind", "127.0.0.1", "--save", "", "--appendonly", "no",
-             "--dir", self.directory],
+        self.process = self.host.run(
+            ["redis-server", "--port", f"{self.port}", "--bind", self.host.address, "--protected-mode", "no",
+             "--unixsocket", self.path, "--save", "", "--appendonly", "no", "--dir", self.directory],
             stdout=subprocess.DEVNULL,
         )
-        atexit.register(self.process.kill)
         await until(self.answers, f"Redis {self.port} does not answer")
 
     async def answers(self):
@@ -87,19 +113,18 @@ class Redis:
 
 
 class Server:
-    def __init__(self, crossserver, name, all_redis):
-        self.name = name
+    def __init__(self, crossserver, name, all_redis, host=HERE):
+        self.name, self.host = name, host
         self.log = tempfile.TemporaryFile()
         arguments = ["serve", "--port", "0", "--name", name]
         for node in all_redis:
-            arguments += ["--redis", f"127.0.0.1:{node.port}"]
-        self.process = subprocess.Popen([crossserver, *arguments], stdout=subprocess.PIPE, stderr=self.log, text=True)
-        atexit.register(self.process.kill)
+            arguments += ["--redis", f"{node.host.address}:{node.port}"]
+        self.process = host.run([crossserver, *arguments], stdout=subprocess.PIPE, stderr=self.log, text=True)
 
     async def listening(self):
         line = await asyncio.to_thread(self.process.stdout.readline)
         assert line.startswith("listening on "), (line, self.said())
-        self.url = "ws://" + line.split()[-1]
+        self.port = int(line.rsplit(":")[-1])
 
     async def stop(self):
         self.process.send_signal(signal.SIGTERM)
@@ -121,7 +146,12 @@ class Client:
 
     async def connect(self):
         self.socket = await websockets.connect(
-            f"{self.server.url}/?id={self.id}", compression=None, ping_interval=None, max_queue=None
+            f"ws://server/?id={self.id}",
+            sock=self.server.host.connect(self.server.port),
+            proxy=None,
+            compression=None,
+            ping_interval=None,
+            max_queue=None,
         )
         self.reader = asyncio.create_task(self.read())
 
@@ -155,11 +185,14 @@ class Client:
         await self.socket.send(json.dumps({"event": event, "payload": payload, "callbackId": callback_id}))
         return reply
 
+    async def ask(self, event, payload):
+        return await asyncio.wait_for(await self.send(event, payload), PATIENCE)
+
     async def change(self, event, room):
         payload = {"roomId": room[1]}
         if room[0] != "chat":
             payload["namespace"] = room[0]
-        reply = await asyncio.wait_for(await self.send(event, payload), PATIENCE)
+        reply = await self.ask(event, payload)
         assert "members" in reply, reply
 
     async def join(self, room):
@@ -172,18 +205,22 @@ class Client:
 
 
 class Cluster:
-    def __init__(self, crossserver, seed):
+    def __init__(self, crossserver, seed, redis_hosts=(HERE, HERE), server_hosts=(HERE,) * SERVERS):
         self.random = random.Random(seed)
         self.directory = tempfile.TemporaryDirectory()
-        self.redis = [Redis(self.directory.name) for _ in range(2)]
+        self.redis = [Redis(self.directory.name, host) for host in redis_hosts]
         self.crossserver = crossserver
+        self.server_hosts = server_hosts
         self.sent = {}  # number: (sender, kind that keeps its order, ids of those who must receive it, when it was sent)
         self.replies = []
         self.in_flight = asyncio.Semaphore(IN_FLIGHT)
 
     async def start(self):
         await asyncio.gather(*(node.start() for node in self.redis))
-        self.servers = [Server(self.crossserver, f"server{number}", self.redis) for number in range(SERVERS)]
+        self.servers = [
+            Server(self.crossserver, f"server{number}", self.redis, host)
+            for number, host in enumerate(self.server_hosts)
+        ]
         await asyncio.gather(*(server.listening() for server in self.servers))
         await self.subscribed({"ws:broadcast": SERVERS, "ws:private_socket": SERVERS, "csbp:server_bridge": SERVERS})
         self.clients = {f"c{number}": Client(f"c{number}", self.servers[number % SERVERS]) for number in range(CLIENTS)}
@@ -210,7 +247,7 @@ class Cluster:
     def members(self, room):
         return [client.id for client in self.clients.values() if room in client.rooms]
 
-    def choose(self, kinds, ids):
+    def choose(self, kinds, ids, sender):
         """A message, among which ones it must keep its place, and the ids of those who must receive it."""
         kind = self.random.choice(kinds)
         ids = ids or list(self.clients)
@@ -232,9 +269,9 @@ class Cluster:
 
     async def say(self, kinds, to=None):
         """Sends something from any client, or to some of these from any other."""
-        command, kind, expected = self.choose(kinds, to)
-        number = len(self.sent)
         sender = self.random.choice([client for client in self.clients.values() if client.id not in (to or [])])
+        command, kind, expected = self.choose(kinds, to, sender)
+        number = len(self.sent)
         await self.in_flight.acquire()
         self.sent[number] = (sender.id, kind, expected, time.monotonic())
         reply = await sender.send("command", command | {"msg": number})
@@ -247,11 +284,14 @@ class Cluster:
         assert all(reply == {"msg": "done"} for reply in replies), [reply for reply in replies if "error" in reply][:3]
         self.replies.clear()
         end = time.monotonic() + PATIENCE
-        while self.figures()["lost"] and time.monotonic() < end:
+        while not await self.is_complete() and time.monotonic() < end:
             await asyncio.sleep(0.1)
         await asyncio.sleep(1)
         for client in self.clients.values():
             assert not client.reader.done(), f"{client.id} was closed with {client.socket.close_code}"
+
+    async def is_complete(self):
+        return not self.figures()["lost"]
 
     def figures(self):
         figures = collections.Counter(received=0, lost=0, repeated=0, strange=0, disordered=0, latest=0)
@@ -374,14 +414,14 @@ async def moves(cluster, rate=200, seconds=15):
     await cluster.all_received()
 
 
-async def talk(cluster, fault, rate=200, seconds=12):
+async def talk(cluster, fault, rate=200, seconds=12, kinds=("broadcast",) + ("toRoom",) * 19):
     """Messages flow, so many a second, while something goes wrong."""
     await cluster.change_rooms(cluster.join_rooms)
     cluster.in_flight = asyncio.Semaphore(10_000)
     start = time.monotonic()
-    trouble = asyncio.create_task(fault(cluster.redis[0]))
+    trouble = asyncio.create_task(fault)
     for number in range(rate * seconds):
-        await cluster.say(["broadcast"] + ["toRoom"] * 19)
+        await cluster.say(kinds)
         await asyncio.sleep(max(0, start + number / rate - time.monotonic()))
     await trouble
     await cluster.all_received()
@@ -415,7 +455,7 @@ async def hold(part, crossserver):
     elif part == "moves":
         await moves(cluster)
     else:
-        await talk(cluster, {"restart": restart, "freeze": freeze, "cut": cut}[part])
+        await talk(cluster, {"restart": restart, "freeze": freeze, "cut": cut}[part](cluster.redis[0]))
     cluster.check(part)
     await cluster.disconnect()
     await cluster.only_system_channels()
@@ -423,5 +463,6 @@ async def hold(part, crossserver):
     print(f"ok {part}", flush=True)
 
 
-for name in sys.argv[2:]:
-    asyncio.run(hold(name, sys.argv[1]))
+if __name__ == "__main__":
+    for name in sys.argv[2:]:
+        asyncio.run(hold(name, sys.argv[1]))

@@ -104,7 +104,7 @@ extension SimulatedNode {
                 }
             case .tell(let message, let channel, let link):
                 self.publish(.bytes(message), to: channel, over: link, nil)
-            case .refuse(let id, _):
+            case .refuse(let id, _, _):
                 if let (pid, _) = self.waiting.removeValue(forKey: id) { self.simulation.journal.refused(pid) }
             case .deliver(let message, let channel, _):
                 self.simulation.journal.delivered(message, on: channel, to: self)

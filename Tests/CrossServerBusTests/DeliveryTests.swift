@@ -128,7 +128,7 @@ import Testing
         #expect(outcomes == [.waiting(1), .waiting(2), .refused(.queueFull)])
         pair.wait(.seconds(10))
         let late = pair.sender.tick(now: pair.now)
-        #expect(late == [.refuse(waiting: 1, .expired), .refuse(waiting: 2, .expired)])
+        #expect(late == [.refuse(waiting: 1, on: "x", .expired), .refuse(waiting: 2, on: "x", .expired)])
         let next = pair.sender.send(&message, to: "x", now: pair.now)
         #expect(next == .waiting(3))
         var reach = Reach()

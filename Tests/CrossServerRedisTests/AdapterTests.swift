@@ -30,6 +30,30 @@ import Testing
         #expect(received.count >= 500)
     }
 
+    /// Who called has gone on long ago: so it is told.
+    @Test(.timeLimit(.minutes(3)))
+    func whatWaitedInVainIsReported() async throws {
+        let server = try RedisServerProcess()
+        let bus = try RedisBus(nodes: [try RedisNode(server.url)], configuration: .quick())
+        let adapter = WebSocketCrossServerAdapter(serverName: "a", bus: bus)
+        var unsent = adapter.unsentMessages.makeAsyncIterator()
+        let running = Task { try await adapter.run() }
+        try adapter.broadcast("note", 1)
+        try adapter.broadcastToRoom("r", in: "chat", "note", 2)
+        for channel in ["ws:broadcast", "ws:chat"] {
+            let message = await unsent.next()
+            #expect(message?.channel == channel)
+            #expect(message?.error.code == .busUnavailable)
+        }
+        try adapter.broadcast("note", 3)
+        running.cancel()
+        #expect(await unsent.next()?.channel == "ws:broadcast")
+        #expect(await unsent.next()?.channel == nil)
+        #expect(await adapter.deliveryLedger.refused == 3)
+        #expect(adapter.statistics.cluster.messagesNotSent == 3)
+        try await running.value
+    }
+
     /// Without delivery rules none is kept for later, and none waits for its timeout.
     @Test(.timeLimit(.minutes(3)))
     func eventsBeforeTheFirstConnectionFailAtOnce() async throws {

@@ -8,13 +8,15 @@ import NIOPosix
 //        BusLoad requests URL ENCODING callback|async IN-FLIGHT SECONDS
 //        BusLoad events|publish URL ENCODING SECONDS
 //
+// With --best-effort behind it messages are not numbered, kept and repeated.
+//
 // `serve` prints a line when it can be asked, and runs until it is killed. The others print what they measured as JSON.
 
 LoggingSystem.bootstrap { StreamLogHandler.standardError(label: $0) }
 // As many as the original has.
 NIOSingletons.groupLoopCountSuggestion = 1
 
-let arguments = CommandLine.arguments
+let arguments = CommandLine.arguments.filter { $0 != "--best-effort" }
 guard arguments.count >= 4 else { preconditionFailure("usage: see main.swift") }
 
 var logger = Logger(label: "load")
@@ -23,6 +25,7 @@ let mode = arguments[1]
 let bus = try RedisBus(nodes: [RedisNode(arguments[2])], logger: logger)
 var configuration = WebSocketCrossServerAdapter.Configuration()
 configuration.cluster.encoding = arguments[3] == "json" ? .json : .messagePack
+configuration.cluster.delivery = arguments.count < CommandLine.arguments.count ? .bestEffort : .ordered
 let adapter = WebSocketCrossServerAdapter(
     serverName: mode == "serve" ? "answering" : "asking",
     bus: bus,

@@ -45,7 +45,7 @@ extension WebSocketCrossServerAdapter {
             public var invalidMessages: Int
             /// Events for which no asynchronous listener was started, because too many ran.
             public var handlersRefused: Int
-            /// Replies that could not be sent.
+            /// Replies that could not be sent, and messages that waited in vain: see ``UnsentMessage``.
             public var messagesNotSent: Int
             /// Errors that listeners of other servers' events threw.
             public var handlerFailures: Int

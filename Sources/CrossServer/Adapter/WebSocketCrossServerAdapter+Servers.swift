@@ -1,4 +1,5 @@
 import CrossServerBus
+import NIOCore
 import Synchronization
 
 // Who is in the cluster
@@ -7,8 +8,13 @@ extension WebSocketCrossServerAdapter {
     /// some milliseconds, until it says that it stops or has not been heard for 3.5 s. Servers of the original are not
     /// among them: see ``originalServerCount``.
     public var servers: [ClusterServer] {
-        let (members, own) = self.cluster.roster.withLock { (Array($0.members.values), $0.own) }
-        let others = members.map { ClusterServer($0) }
+        let (members, takenAt, own) = self.cluster.roster.withLock { (Array($0.members.values), $0.takenAt, $0.own) }
+        let since = Duration.nanoseconds((NIODeadline.now() - takenAt).nanoseconds)
+        let others = members.map { member in
+            var server = ClusterServer(member)
+            server.uptime += since
+            return server
+        }
         let this =
             own.map { ClusterServer($0, isThisServer: true) }
             ?? ClusterServer(

@@ -8,6 +8,8 @@ import Synchronization
 struct Roster: Sendable {
     /// The other live servers by name.
     var members: [String: Member] = [:]
+    /// When they were as long up as they say.
+    var takenAt = NIODeadline.uptimeNanoseconds(0)
     /// Their names, sorted.
     var names: [String] = []
     /// Lives that have fallen silent, by name, and until when they may go on where they were: what is for them takes the
@@ -119,6 +121,7 @@ extension ClusterNode {
             roster.members = Dictionary(members.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
             roster.names = members.map(\.name)
             roster.silent = roster.silent.filter { $0.value.until > now && roster.members[$0.key] == nil }
+            roster.takenAt = now
         }
     }
 

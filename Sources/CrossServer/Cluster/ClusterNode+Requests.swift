@@ -388,7 +388,7 @@ private final class PublicationSum: Sendable {
 }
 
 extension CrossServerError {
-    fileprivate init(_ error: BusError) {
+    init(_ error: BusError) {
         switch error.code {
         case .tooManyBytesInFlight: self.init(.overloaded, error.message)
         case .messageTooLarge: self.init(.messageTooLarge, error.message)

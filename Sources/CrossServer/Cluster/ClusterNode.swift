@@ -35,6 +35,7 @@ final class ClusterNode: Sendable {
     let routing = Mutex(ClientRouting())
     let serverChanges = Reports<ServerChange>(maximumWaiting: 1_000)
     let gaps = Reports<MissedMessages>(maximumWaiting: 1_000)
+    let unsentMessages = Reports<UnsentMessage>(maximumWaiting: 1_000)
     let refusals = AsyncStream<String>.makeStream(bufferingPolicy: .bufferingOldest(1))
     private let hasClients = Atomic(false)
 
@@ -158,6 +159,7 @@ final class ClusterNode: Sendable {
             self.listeners.withLock { $0 = ClusterListeners() }
             self.serverChanges.finish()
             self.gaps.finish()
+            self.unsentMessages.finish()
             try await self.eventLoop.submit {
                 self.endPresence()
                 self.changeMembership { membership, now in membership.leave(now: now) }

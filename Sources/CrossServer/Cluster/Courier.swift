@@ -11,6 +11,8 @@ final class Courier: Sendable {
     protocol Delegate: AnyObject, Sendable {
         func deliver(_ message: ByteBuffer, on channel: String, over link: BusLink)
         func missed(_ gap: DeliveryGap)
+        /// A message has waited in vain for a link.
+        func unsent(on channel: String, _ error: BusError)
         func refused(_ problem: String, on channel: String)
         /// Something failed on the link: does it carry messages?
         func doubt(_ link: BusLink)
@@ -158,9 +160,11 @@ extension Courier {
                 }
             case .tell(let message, let channel, let link):
                 self.tell(message, to: channel, over: link)
-            case .refuse(let waiting, let reason):
-                if let completion = sending.waiting.removeValue(forKey: waiting) {
-                    completions.append { completion(.failure(BusError(reason))) }
+            case .refuse(let waiting, let channel, let reason):
+                let completion = sending.waiting.removeValue(forKey: waiting)
+                completions.append {
+                    completion?(.failure(BusError(reason)))
+                    self.receiving.value.delegate?.unsent(on: channel, BusError(reason))
                 }
             case .deliver, .gap: break
             }

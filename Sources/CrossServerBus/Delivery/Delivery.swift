@@ -56,7 +56,7 @@ package enum DeliveryAction: Sendable, Equatable {
     /// A frame of the delivery itself. What comes of it does not matter.
     case tell(ByteBuffer, to: String, over: BusLink)
     /// A message that waited, and cannot be sent.
-    case refuse(waiting: UInt64, DeliveryRefusal)
+    case refuse(waiting: UInt64, on: String, DeliveryRefusal)
     /// A message that is the next of its stream.
     case deliver(ByteBuffer, on: String, over: BusLink)
     case gap(DeliveryGap)

@@ -25,6 +25,7 @@ extension DeliverySender {
         self.resendUnsure(&budget, &actions)
         let oldest = self.uptime(now) - self.configuration.queueTime.nanoseconds / 1_000_000
         for index in self.waitingStreams.sorted() {
+            let channel = self.streams[index].channel
             if self.streams[index].epoch != self.routes.epoch { self.choose(index) }
             while var first = self.streams[index].waiting.first {
                 let hasExpired = first.since < oldest
@@ -36,12 +37,12 @@ extension DeliverySender {
                 if hasExpired {
                     self.ledger.refused += 1
                     let reason: DeliveryRefusal = self.routes.usable.isEmpty ? .expired : .unreachable
-                    actions.append(.refuse(waiting: first.id, reason))
+                    actions.append(.refuse(waiting: first.id, on: channel, reason))
                 } else if let link = self.route(index), let ticket = self.number(&first.message, index, now) {
                     self.publish(first.message, index, link, ticket, waiting: first.id, &actions)
                 } else {
                     self.ledger.refused += 1
-                    actions.append(.refuse(waiting: first.id, .cannotBeNumbered))
+                    actions.append(.refuse(waiting: first.id, on: channel, .cannotBeNumbered))
                 }
             }
             if self.streams[index].waiting.isEmpty { self.waitingStreams.remove(index) }

@@ -307,13 +307,16 @@ package struct DeliverySender: Sendable {
 
     /// Refuses what still waits. Nothing is sent afterwards.
     package mutating func end() -> [DeliveryAction] {
-        let waiting = self.waitingStreams.sorted().flatMap { self.streams[$0].waiting }
+        let refusals = self.waitingStreams.sorted().flatMap { index in
+            let stream = self.streams[index]
+            return stream.waiting.map { DeliveryAction.refuse(waiting: $0.id, on: stream.channel, .stopping) }
+        }
         for index in self.waitingStreams { self.streams[index].waiting = [] }
         self.waitingStreams = []
         self.waitingBytes = 0
-        self.ledger.refused += waiting.count
+        self.ledger.refused += refusals.count
         if self.leaving == nil { self.leaving = Leaving(deadline: 0, nextAt: .max) }
-        return waiting.map { .refuse(waiting: $0.id, .stopping) }
+        return refusals
     }
 
     /// For frames that this server sends.

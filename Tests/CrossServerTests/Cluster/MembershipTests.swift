@@ -23,6 +23,16 @@ struct ServerMembershipTests {
         }
     }
 
+    /// Also while nothing else changes.
+    @Test func uptimesGrow() async throws {
+        let hub = InProcessBus.Hub(eventLoopGroup: MultiThreadedEventLoopGroup.singleton)
+        try await withCluster(["a", "b"], buses: [hub.makeBus(), hub.makeBus()]) { servers in
+            try await eventually { servers[0].servers.count == 2 }
+            let first = servers[0].servers.map(\.uptime)
+            try await eventually { zip(servers[0].servers, first).allSatisfy { $0.uptime > $1 + .seconds(2) } }
+        }
+    }
+
     @Test func joiningAndLeavingIsReported() async throws {
         let hub = InProcessBus.Hub(eventLoopGroup: MultiThreadedEventLoopGroup.singleton)
         let changes = Mutex<[String]>([])

@@ -1,0 +1,34 @@
+import CrossServerBus
+import Logging
+
+/// A message that was not sent to other servers after all, when the call that was to send it had returned: it has waited
+/// in vain for a link of the bus. Clients of this server have got it.
+public struct UnsentMessage: Sendable {
+    public var channel: String
+    /// `busUnavailable`.
+    public var error: CrossServerError
+}
+
+extension ClusterNode {
+    func unsent(on channel: String, _ error: BusError) {
+        ClusterCounters.increment(self.counters.messagesNotSent)
+        self.throttles.notSent.log(
+            self.logger,
+            level: .warning,
+            "not sent: a message to other servers has waited in vain",
+            metadata: ["channel": "\(channel)", "error": "\(error)"]
+        )
+        self.unsentMessages.emit(UnsentMessage(channel: channel, error: CrossServerError(error)))
+    }
+}
+
+extension WebSocketCrossServerAdapter {
+    /// Runs the closure for each message that was not sent after the call had returned, on an event loop: it must not
+    /// block. A request is reported to who waits for its replies, too.
+    public func onUnsentMessage(_ handler: @escaping @Sendable (UnsentMessage) -> Void) {
+        self.cluster.unsentMessages.add(handler)
+    }
+
+    /// The messages that are not sent from now on. Ends with this server. When 1,000 wait, the oldest is dropped.
+    public var unsentMessages: AsyncStream<UnsentMessage> { self.cluster.unsentMessages.stream() }
+}
