@@ -23,6 +23,8 @@ final class Journal {
     /// By the order of their numbers.
     var streams: [Stream: [Sent]] = [:]
     var received: [UInt64: [Stream: [Received]]] = [:]
+    /// How many messages each server has given on, by sender.
+    var given: [UInt64: [UInt64: Int]] = [:]
     var gaps: [UInt64: [Stream: [DeliveryGap]]] = [:]
     /// When the user sent each message.
     var messages: [Int64] = []
@@ -56,6 +58,7 @@ final class Journal {
         guard let pid = message.getInteger(at: message.readerIndex + 4, as: UInt64.self) else {
             return self.contradict("a message is damaged")
         }
+        self.given[node.incarnation, default: [:]][stamp.incarnation, default: 0] += 1
         self.received[node.incarnation, default: [:]][
             Stream(sender: stamp.incarnation, channel: channel),
             default: []
@@ -157,6 +160,34 @@ extension Simulation {
         }
     }
 
+    /// Whether what the one has counted fits to what the other has sent.
+    private func checkLedger(_ node: SimulatedNode, _ other: SimulatedNode, _ ledger: ReceiverLedger) {
+        let place = "\(self.name(other.incarnation)) to \(self.name(node.incarnation)): \(ledger)"
+        if ledger.owed != ledger.delivered + ledger.repaired + ledger.missing + ledger.pending || ledger.pending != 0 {
+            self.journal.contradict("the ledger does not add up: \(place)")
+        }
+        // Of a life that was forgotten meanwhile it begins anew; and who forgets streams passes over numbers.
+        guard !self.scenario.isForgetful else { return }
+        let given = self.journal.given[node.incarnation]?[other.incarnation] ?? 0
+        if ledger.delivered + ledger.repaired != given {
+            self.journal.contradict("the ledger does not count \(given) messages: \(place)")
+        }
+        var all = 0
+        var certain = 0
+        for (stream, sent) in self.journal.streams where stream.sender == other.incarnation {
+            guard node.everSubscribed.contains(stream.channel) else { continue }
+            all += sent.count
+            guard let since = node.channels[stream.channel]?.inForceAt else { continue }
+            certain += sent.count { $0.time > since + 1_000 }
+        }
+        if ledger.owed > all || (ledger.owed < certain && ledger.unknownGaps == 0) {
+            self.journal.contradict("the ledger does not owe \(certain) to \(all) messages: \(place)")
+        }
+        let inbox = self.journal.streams[.init(sender: other.incarnation, channel: node.inbox)]?.count ?? 0
+        let counted = other.sender.sent(toInboxOf: node.name, node.incarnation)
+        if counted != inbox { self.journal.contradict("\(inbox), not \(counted) were sent to the inbox: \(place)") }
+    }
+
     private func checkEnd(_ node: SimulatedNode) {
         let name = self.name(node.incarnation)
         let others = self.allNodes.filter { $0.isAlive && $0 !== node }
@@ -174,6 +205,7 @@ extension Simulation {
             guard let ledger = node.receiver.ledger(of: other.incarnation) else { continue }
             self.journal.summary.repeats += ledger.repeats
             self.journal.summary.requests += ledger.requests
+            self.checkLedger(node, other, ledger)
             if node.receiver.missesSome(of: other.incarnation) {
                 self.journal.contradict("\(name) still waits for messages of \(self.name(other.incarnation))")
             }

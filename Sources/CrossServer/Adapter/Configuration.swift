@@ -1,3 +1,4 @@
+public import CoreMetrics
 public import CrossServerWebSocket
 public import NIOSSL
 
@@ -32,6 +33,9 @@ extension WebSocketCrossServerAdapter {
         public var answersUnknownEvents = true
         /// How the server talks to others. See ``Cluster-swift.struct``.
         public var cluster = Cluster()
+        /// Takes the server's metrics, which Documentation/metrics.md lists; nil for that of the process
+        /// (`MetricsSystem.bootstrap`).
+        public var metricsFactory: (any MetricsFactory)?
         public var limits = Limits()
         public var shutdown = Shutdown()
 

@@ -6,25 +6,29 @@ extension WebSocketCrossServerAdapter {
     /// Sends an event to other servers, and to this one, which handles it without the bus.
     ///
     /// - Parameter exceptSelf: this server does not handle it.
-    /// - Throws: ``CrossServerError`` with `invalidName`, `busUnavailable`, `overloaded` or `messageTooLarge`, or
-    ///   ``BusMessageError`` when MessagePack cannot hold the payload. Nothing was sent then.
+    /// - Returns: the servers among those meant that live and do not get it, since no link connects them with this one.
+    /// - Throws: ``CrossServerError`` with `invalidName`, `busUnavailable`, `overloaded` or `messageTooLarge`, with
+    ///   `unreachable` when that holds for all who were named, or ``BusMessageError`` when MessagePack cannot hold the
+    ///   payload. Nothing was sent then.
+    @discardableResult
     public func emitCrossServer(
         _ event: String,
         _ payload: Payload = .absent,
         to target: CrossServerTarget = .all,
         exceptSelf: Bool = false
-    ) throws {
-        try self.cluster.emit(event, payload, to: target, exceptSelf: exceptSelf, completion: nil)
+    ) throws -> [String] {
+        try self.cluster.emit(event, payload, to: target, exceptSelf: exceptSelf, completion: nil).unreachable
     }
 
     /// Sends an event to other servers, and to this one.
     ///
     /// - Throws: `EncodingError`, or as above.
+    @discardableResult
     public func emitCrossServer<E: Event>(
         _ event: E,
         to target: CrossServerTarget = .all,
         exceptSelf: Bool = false
-    ) throws {
+    ) throws -> [String] {
         try self.emitCrossServer(E.name, Payload(encoding: event), to: target, exceptSelf: exceptSelf)
     }
 }
@@ -44,10 +48,10 @@ extension WebSocketCrossServerAdapter {
     ) async throws -> Int? {
         try await withCheckedThrowingContinuation { continuation in
             do {
-                let isPublished = try self.cluster.emit(event, payload, to: target, exceptSelf: exceptSelf) { result in
+                let emission = try self.cluster.emit(event, payload, to: target, exceptSelf: exceptSelf) { result in
                     continuation.resume(with: result.mapError { $0 })
                 }
-                if !isPublished { continuation.resume(returning: 0) }
+                if !emission.isPublished { continuation.resume(returning: 0) }
             } catch {
                 continuation.resume(throwing: error)
             }

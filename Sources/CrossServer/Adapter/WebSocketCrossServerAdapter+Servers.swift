@@ -4,11 +4,14 @@ import Synchronization
 // Who is in the cluster
 extension WebSocketCrossServerAdapter {
     /// The live servers, this one among them, sorted by name. A server counts when it has proved that it lives, which takes
-    /// some milliseconds, until it says that it stops or has not been heard for 3.5 s. Servers of the original are not
-    /// among them: see ``originalServerCount``.
+    /// some milliseconds, until it says that it stops or has not been heard for 3.5 s; or when other servers hear it and
+    /// this one has not for 7 s: then it is not reachable. Servers of the original are not among them: see
+    /// ``originalServerCount``.
     public var servers: [ClusterServer] {
-        let (members, own) = self.cluster.roster.withLock { (Array($0.members.values), $0.own) }
-        let others = members.map { ClusterServer($0) }
+        let (members, unreachable, own) = self.cluster.roster.withLock { ($0.members, $0.unreachable, $0.own) }
+        let others =
+            members.values.map { ClusterServer($0) }
+            + unreachable.filter { members[$0.name] == nil }.map { ClusterServer(unreachable: $0) }
         let this =
             own.map { ClusterServer($0, isThisServer: true) }
             ?? ClusterServer(

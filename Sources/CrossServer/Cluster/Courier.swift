@@ -256,6 +256,17 @@ extension Courier {
     }
 
     var senderLedger: SenderLedger { self.sending.withLock { $0.sender.ledger } }
+
+    /// What is kept to send it again, and what waits for a link.
+    var sendingBytes: (history: Int, queue: Int) {
+        self.sending.withLock { ($0.sender.historyBytes, $0.sender.queueBytes) }
+    }
+
+    func sent(toInboxesOf servers: [(name: String, incarnation: UInt64)]) -> [Int] {
+        self.sending.withLock { sending in
+            servers.map { sending.sender.sent(toInboxOf: $0.name, $0.incarnation) }
+        }
+    }
 }
 
 // Receiving, on the event loop
@@ -367,9 +378,13 @@ extension Courier {
         self.takeActions()
     }
 
-    func ledger(of incarnation: String) -> ReceiverLedger? {
-        UInt64(incarnation, radix: 36).flatMap { self.receiving.value.receiver.ledger(of: $0) }
-    }
+    func ledger(of incarnation: UInt64) -> ReceiverLedger? { self.receiving.value.receiver.ledger(of: incarnation) }
+
+    /// Other servers from which something may have come, each in its latest life that is known.
+    var senders: [(incarnation: UInt64, name: String, isLive: Bool)] { self.receiving.value.receiver.senders }
+
+    /// What came too early, in bytes.
+    var holdBytes: Int { self.receiving.value.receiver.holdBytes }
 }
 
 extension BusError {
@@ -377,7 +392,7 @@ extension BusError {
         switch refusal {
         case .queueFull: self.init(.tooManyBytesInFlight, "no link is usable, and too many bytes wait for one already")
         case .expired: self.init(.notConnected, "no link became usable in time")
-        case .unreachable: self.init(.notConnected, "no link leads to the server")
+        case .unreachable: self.init(.unreachable, "no link leads to the server")
         case .tooManyStreams: self.init(.tooManyBytesInFlight, "too many channels are in use")
         case .cannotBeNumbered: self.init(.refused, "the message is no map")
         case .stopping: self.init(.notConnected, "the server stops")

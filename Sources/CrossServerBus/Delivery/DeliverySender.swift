@@ -41,6 +41,8 @@ package struct DeliverySender: Sendable {
         /// The server whose inbox it is; nil when everyone may hear it.
         var audience: UInt64?
         var last: UInt64
+        /// The last number that it has not used.
+        var floor: UInt64
         /// When the last one was sent; nil when none was.
         var lastAt: Int64?
         /// The newest ones, numbered up to ``last``.
@@ -94,6 +96,8 @@ package struct DeliverySender: Sendable {
     var floor: UInt64 = 0
     /// When the last message of a forgotten stream was sent.
     var forgottenUntil: Int64?
+    /// Messages to inboxes whose streams are forgotten, by the incarnation of a live server.
+    var forgottenSends: [UInt64: Int] = [:]
     /// The streams of all messages that are kept, oldest first.
     var order = Deque<UInt32>()
     var keptBytes = 0
@@ -129,6 +133,13 @@ package struct DeliverySender: Sendable {
     }
 
     func uptime(_ now: NIODeadline) -> Int64 { (now - self.start).nanoseconds / 1_000_000 }
+
+    /// How many messages were sent to the inbox of a live server.
+    package func sent(toInboxOf name: String, _ incarnation: UInt64) -> Int {
+        let stream = self.indices[self.configuration.inbox(name, incarnation)].map { self.streams[$0] }
+        let sent = stream.map { Int(clamping: $0.last - $0.floor) } ?? 0
+        return sent + (self.forgottenSends[incarnation] ?? 0)
+    }
 
     /// Messages that were sent and are kept, in bytes.
     package var historyBytes: Int { self.keptBytes }
@@ -200,7 +211,7 @@ package struct DeliverySender: Sendable {
             return index
         }
         guard self.indices.count < self.configuration.maximumStreams else { return nil }
-        let stream = Stream(channel: channel, audience: audience, last: self.floor)
+        let stream = Stream(channel: channel, audience: audience, last: self.floor, floor: self.floor)
         let index = self.free.popLast() ?? self.streams.count
         if index == self.streams.count { self.streams.append(stream) } else { self.streams[index] = stream }
         self.indices[channel] = index
@@ -299,8 +310,12 @@ package struct DeliverySender: Sendable {
             else { continue }
             self.floor = max(self.floor, stream.last)
             if let lastAt = stream.lastAt { self.forgottenUntil = max(self.forgottenUntil ?? lastAt, lastAt) }
+            if let audience = stream.audience {
+                self.forgottenSends = self.forgottenSends.filter { self.reach.servers[$0.key] != nil }
+                self.forgottenSends[audience, default: 0] += Int(clamping: stream.last - stream.floor)
+            }
             self.indices[channel] = nil
-            self.streams[index] = Stream(channel: "", audience: nil, last: 0)
+            self.streams[index] = Stream(channel: "", audience: nil, last: 0, floor: 0)
             self.free.append(index)
         }
     }
