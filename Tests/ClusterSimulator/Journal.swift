@@ -25,6 +25,10 @@ final class Journal {
     var received: [UInt64: [Stream: [Received]]] = [:]
     /// How many messages each server has given on, by sender.
     var given: [UInt64: [UInt64: Int]] = [:]
+    /// Sent once: when, by sender and number.
+    private var once: [UInt64: [UInt64: Int64]] = [:]
+    /// The last of those that each server has given on, by stream.
+    private var lastOnce: [UInt64: [Stream: UInt64]] = [:]
     var gaps: [UInt64: [Stream: [DeliveryGap]]] = [:]
     /// When the user sent each message.
     var messages: [Int64] = []
@@ -58,11 +62,33 @@ final class Journal {
         guard let pid = message.getInteger(at: message.readerIndex + 4, as: UInt64.self) else {
             return self.contradict("a message is damaged")
         }
+        if stamp.isOnce { return self.deliveredOnce(stamp, on: channel, to: node) }
         self.given[node.incarnation, default: [:]][stamp.incarnation, default: 0] += 1
         self.received[node.incarnation, default: [:]][
             Stream(sender: stamp.incarnation, channel: channel),
             default: []
         ].append(Received(number: stamp.number, pid: Int(pid), time: node.simulation.now))
+    }
+
+    func sentOnce(_ message: ByteBuffer, by node: SimulatedNode) {
+        guard let stamp = Stamp(endOf: message) else { return self.contradict("a message has no stamp") }
+        self.once[node.incarnation, default: [:]][stamp.number] = node.simulation.now
+    }
+
+    private func deliveredOnce(_ stamp: Stamp, on channel: String, to node: SimulatedNode) {
+        let stream = Stream(sender: stamp.incarnation, channel: channel)
+        let place = "\(stamp.number) to \(node.name) on \(channel)"
+        self.summary.once += 1
+        if node.channels[channel] == nil { self.contradict("once, and not subscribed: \(place)") }
+        if stamp.number <= self.lastOnce[node.incarnation]?[stream] ?? 0 {
+            self.contradict("once, and twice or out of order: \(place)")
+        }
+        self.lastOnce[node.incarnation, default: [:]][stream] = stamp.number
+        guard let time = self.once[stamp.incarnation]?[stamp.number] else {
+            return self.contradict("once, and never sent: \(place)")
+        }
+        // The receiver knows the sender's clock to a second at worst.
+        if node.simulation.now - time > 2_200_000 { self.contradict("once, and late: \(place)") }
     }
 
     func gap(_ gap: DeliveryGap, of node: SimulatedNode) {
@@ -72,6 +98,9 @@ final class Journal {
 
     /// Who subscribes anew begins anew.
     func unsubscribed(_ incarnation: UInt64, _ channel: String) {
+        for stream in (self.lastOnce[incarnation] ?? [:]).keys where stream.channel == channel {
+            self.lastOnce[incarnation]?[stream] = nil
+        }
         for stream in (self.received[incarnation] ?? [:]).keys where stream.channel == channel {
             self.received[incarnation]?[stream] = nil
         }

@@ -26,7 +26,7 @@ extension WebSocketCrossServerAdapter {
         public var tls: TLSConfiguration?
         /// Connections that the kernel keeps until they are accepted. 1,024.
         public var backlog: Int32 = 1_024
-        /// Whom ``WebSocketCrossServerAdapter/broadcast(_:_:localOnly:)`` reaches.
+        /// Whom ``WebSocketCrossServerAdapter/broadcast(_:_:localOnly:delivery:)`` reaches.
         public var broadcastReach = BroadcastReach.everyConnection
         /// Whether a request for an event without any listener is answered with the failure `UNKNOWN_EVENT`. Otherwise
         /// the client waits for its timeout, as with the original.

@@ -5,7 +5,9 @@ public import CrossServerWire
 extension WebSocketCrossServerAdapter {
     /// Sends an event to other servers, and to this one, which handles it without the bus.
     ///
-    /// - Parameter exceptSelf: this server does not handle it.
+    /// - Parameters:
+    ///   - exceptSelf: this server does not handle it.
+    ///   - delivery: best effort for an event that is worthless when it is late.
     /// - Returns: the servers among those meant that live and do not get it, since no link connects them with this one.
     /// - Throws: ``CrossServerError`` with `invalidName`, `busUnavailable`, `overloaded` or `messageTooLarge`, with
     ///   `unreachable` when that holds for all who were named, or ``BusMessageError`` when MessagePack cannot hold the
@@ -15,9 +17,17 @@ extension WebSocketCrossServerAdapter {
         _ event: String,
         _ payload: Payload = .absent,
         to target: CrossServerTarget = .all,
-        exceptSelf: Bool = false
+        exceptSelf: Bool = false,
+        delivery: Configuration.Delivery = .ordered
     ) throws -> [String] {
-        try self.cluster.emit(event, payload, to: target, exceptSelf: exceptSelf, completion: nil).unreachable
+        try self.cluster.emit(
+            event,
+            payload,
+            to: target,
+            exceptSelf: exceptSelf,
+            delivery: delivery,
+            completion: nil
+        ).unreachable
     }
 
     /// Sends an event to other servers, and to this one.
@@ -27,9 +37,11 @@ extension WebSocketCrossServerAdapter {
     public func emitCrossServer<E: Event>(
         _ event: E,
         to target: CrossServerTarget = .all,
-        exceptSelf: Bool = false
+        exceptSelf: Bool = false,
+        delivery: Configuration.Delivery = .ordered
     ) throws -> [String] {
-        try self.emitCrossServer(E.name, Payload(encoding: event), to: target, exceptSelf: exceptSelf)
+        let payload = try Payload(encoding: event)
+        return try self.emitCrossServer(E.name, payload, to: target, exceptSelf: exceptSelf, delivery: delivery)
     }
 }
 
@@ -37,7 +49,7 @@ extension WebSocketCrossServerAdapter {
     /// Sends an event to other servers, and to this one, and waits until the bus has taken it.
     ///
     /// - Returns: how many other servers heard it; nil when the bus does not know.
-    /// - Throws: as ``emitCrossServer(_:_:to:exceptSelf:)``; ``BusError`` with `outcomeUnknown` when the connection was
+    /// - Throws: as ``emitCrossServer(_:_:to:exceptSelf:delivery:)``; ``BusError`` with `outcomeUnknown` when the connection was
     ///   lost before the answer.
     @discardableResult
     public func emitCrossServerConfirmed(
@@ -72,7 +84,7 @@ extension WebSocketCrossServerAdapter {
     ///   - exceptSelf: this server is not asked.
     ///   - timeout: the longest time to wait. The original waits 5 s by default.
     /// - Returns: who answered, and who did not and why.
-    /// - Throws: `CancellationError`, or as ``emitCrossServer(_:_:to:exceptSelf:)`` when nothing was sent to anyone.
+    /// - Throws: `CancellationError`, or as ``emitCrossServer(_:_:to:exceptSelf:delivery:)`` when nothing was sent to anyone.
     public func emitCrossServer(
         _ event: String,
         _ payload: Payload = .absent,
@@ -119,7 +131,7 @@ extension WebSocketCrossServerAdapter {
     ///
     /// The sequence ends with the last reply, after the servers that did not answer, or when nobody iterates any more.
     ///
-    /// - Throws: as ``emitCrossServer(_:_:to:exceptSelf:)`` when nothing was sent to anyone.
+    /// - Throws: as ``emitCrossServer(_:_:to:exceptSelf:delivery:)`` when nothing was sent to anyone.
     public func crossServerReplies(
         _ event: String,
         _ payload: Payload = .absent,
@@ -149,7 +161,7 @@ extension WebSocketCrossServerAdapter {
     ///
     /// - Parameter onResponse: runs on an event loop and must not block.
     /// - Returns: for ``deleteCrossServerCallback(_:)``.
-    /// - Throws: as ``emitCrossServer(_:_:to:exceptSelf:)`` when nothing was sent to anyone.
+    /// - Throws: as ``emitCrossServer(_:_:to:exceptSelf:delivery:)`` when nothing was sent to anyone.
     @discardableResult
     public func emitCrossServer(
         _ event: String,

@@ -13,6 +13,7 @@ extension ClusterNode {
         ledger.republished = sender.republished
         ledger.repeated = sender.repeated
         ledger.refused = sender.refused
+        ledger.bestEffort = sender.once
         ledger.unreachable = self.counters.messagesUnreachable.load(ordering: .relaxed)
         let members = self.roster.withLock { $0.members.values.map { ($0.name, $0.incarnation) } }
         let servers = members.compactMap { name, text in UInt64(text, radix: 36).map { (name: name, incarnation: $0) } }
@@ -39,7 +40,8 @@ extension DeliveryLedger.Received {
             pending: ledger.pending,
             repeats: ledger.repeats,
             late: ledger.late,
-            unknownGaps: ledger.unknownGaps
+            unknownGaps: ledger.unknownGaps,
+            bestEffort: ledger.once
         )
     }
 }

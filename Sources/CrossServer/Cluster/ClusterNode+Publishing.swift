@@ -13,6 +13,7 @@ extension ClusterNode {
         to channel: String,
         audience: UInt64? = nil,
         over link: BusLink? = nil,
+        delivery: WebSocketCrossServerAdapter.Configuration.Delivery = .ordered,
         completion: (@Sendable (Result<Publication, BusError>) -> Void)?
     ) throws {
         guard let bus = self.bus else { throw CrossServerError(.busUnavailable, "this server has no bus") }
@@ -22,7 +23,12 @@ extension ClusterNode {
             return try self.publish(buffer, on: bus, to: channel, over: link, completion: completion)
         }
         do throws(BusError) {
-            try courier.publish(consume buffer, to: channel, audience: audience, completion: completion)
+            switch delivery {
+            case .ordered:
+                try courier.publish(consume buffer, to: channel, audience: audience, completion: completion)
+            case .bestEffort:
+                try courier.publishOnce(consume buffer, to: channel, audience: audience, completion: completion)
+            }
         } catch {
             throw CrossServerError(error)
         }

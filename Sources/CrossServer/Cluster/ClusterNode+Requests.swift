@@ -68,6 +68,7 @@ extension ClusterNode {
         _ payload: Payload,
         to target: CrossServerTarget,
         exceptSelf: Bool,
+        delivery: WebSocketCrossServerAdapter.Configuration.Delivery = .ordered,
         completion: (@Sendable (Result<Int?, BusError>) -> Void)?
     ) throws -> Emission {
         try self.validate(event)
@@ -80,8 +81,12 @@ extension ClusterNode {
         let sum = completion.map { PublicationSum(postings.count, $0) }
         for posting in postings {
             let message = CrossServerEvent(event: event, sender: self.name, payload: payload, targets: posting.targets)
-            try self.publish(.event(message), to: posting.channel, audience: posting.incarnation) {
-                [weak self] result in
+            try self.publish(
+                .event(message),
+                to: posting.channel,
+                audience: posting.incarnation,
+                delivery: delivery
+            ) { [weak self] result in
                 sum?.add(result.map { self?.otherReceivers(of: $0, on: posting.channel) })
             }
         }

@@ -7,15 +7,6 @@ import Synchronization
 final class Courier: Sendable {
     typealias Completion = @Sendable (Result<Publication, BusError>) -> Void
 
-    /// What comes of what was received. Called on the event loop.
-    protocol Delegate: AnyObject, Sendable {
-        func deliver(_ message: ByteBuffer, on channel: String, over link: BusLink)
-        func missed(_ gap: DeliveryGap)
-        func refused(_ problem: String, on channel: String)
-        /// Something failed on the link: does it carry messages?
-        func doubt(_ link: BusLink)
-    }
-
     let bus: any Bus
     private let sending: Mutex<Sending>
     private let receiving: NIOLoopBoundBox<Receiving>
@@ -97,6 +88,24 @@ extension Courier {
         }
         self.tickSoon()
         if let failure { throw failure }
+    }
+
+    /// Publishes a message that is encoded, now or never. It is not repeated.
+    ///
+    /// - Throws: ``BusError``: nothing was sent.
+    func publishOnce(
+        _ message: consuming ByteBuffer,
+        to channel: String,
+        audience: UInt64?,
+        completion: Completion?
+    ) throws(BusError) {
+        try self.sending.withLock { sending throws(BusError) in
+            let outcome = sending.sender.sendOnce(&message, audience: audience, now: .now())
+            let links = try outcome.mapError { BusError($0) }.get()
+            // Who hears several links drops what comes again.
+            try self.bus.publish(message, to: channel, over: links[0], completion: completion)
+            for link in links.dropFirst() { self.tell(message, to: channel, over: link) }
+        }
     }
 
     /// Under the lock, so that messages leave in the order of their numbers.
@@ -385,17 +394,4 @@ extension Courier {
 
     /// What came too early, in bytes.
     var holdBytes: Int { self.receiving.value.receiver.holdBytes }
-}
-
-extension BusError {
-    init(_ refusal: DeliveryRefusal) {
-        switch refusal {
-        case .queueFull: self.init(.tooManyBytesInFlight, "no link is usable, and too many bytes wait for one already")
-        case .expired: self.init(.notConnected, "no link became usable in time")
-        case .unreachable: self.init(.unreachable, "no link leads to the server")
-        case .tooManyStreams: self.init(.tooManyBytesInFlight, "too many channels are in use")
-        case .cannotBeNumbered: self.init(.refused, "the message is no map")
-        case .stopping: self.init(.notConnected, "the server stops")
-        }
-    }
 }

@@ -15,6 +15,8 @@ public struct DeliveryLedger: Sendable, Hashable, Codable {
     public var republished = 0
     /// Of those: sent again because a server asked; each counts as often as it was.
     public var repeated = 0
+    /// Messages that were sent with best effort. Not among those sent.
+    public var bestEffort = 0
     /// Messages that were not sent; the caller got an error.
     public var refused = 0
     /// Messages for all who hear a channel that could not reach a server that lives: each counts once for each such server.
@@ -43,6 +45,8 @@ public struct DeliveryLedger: Sendable, Hashable, Codable {
         public var late = 0
         /// ``MissedMessages`` without a count. Not among those sent.
         public var unknownGaps = 0
+        /// Sent with best effort, and not too late. Not among those sent.
+        public var bestEffort = 0
 
         /// Whether all that was sent is accounted for.
         public var isBalanced: Bool { self.sent == self.delivered + self.repaired + self.missed + self.pending }

@@ -87,6 +87,7 @@ extension WebSocketCrossServerAdapter {
         book.count("crossserver.delivery.republished", ledger.republished)
         book.count("crossserver.delivery.repeated", ledger.repeated)
         book.count("crossserver.delivery.refused", ledger.refused)
+        book.count("crossserver.delivery.besteffort", ledger.bestEffort)
         book.count("crossserver.delivery.unreachable", ledger.unreachable)
         for (name, received) in ledger.received { self.record(received, of: name, in: &book) }
         let bytes = courier.sendingBytes
@@ -100,7 +101,7 @@ extension WebSocketCrossServerAdapter {
         book.count("crossserver.delivery.owed", received.sent, life: life, ("peer", peer))
         for (outcome, count) in [
             ("delivered", received.delivered), ("repaired", received.repaired), ("missed", received.missed),
-            ("repeat", received.repeats), ("late", received.late),
+            ("repeat", received.repeats), ("late", received.late), ("besteffort", received.bestEffort),
         ] {
             book.count("crossserver.delivery.received", count, life: life, ("peer", peer), ("outcome", outcome))
         }

@@ -55,6 +55,8 @@ package struct DeliveryReceiver: Sendable {
         /// Since when it has been in force on all links; nil as long as it is not.
         var inForceSince: Int64?
         var streams: [Int] = []
+        /// The last number of those that are sent once, by incarnation.
+        var once: [UInt64: UInt64] = [:]
     }
 
     package let name: String
@@ -87,6 +89,8 @@ package struct DeliveryReceiver: Sendable {
     static let margin: Int64 = 20_000_000
     /// Sent so much before the subscription was asked for: not owed, and not wanted.
     static let early: Int64 = 30_000_000
+    /// What is sent once is worth nothing later.
+    static let onceWithin: Int64 = 1_000_000_000
 
     package init(
         name: String,
@@ -176,6 +180,7 @@ package struct DeliveryReceiver: Sendable {
         guard let stamp = Stamp(endOf: message) else { return true }
         guard stamp.incarnation != self.incarnation else { return false }
         let time = self.time(now)
+        if stamp.isOnce { return self.takeOnce(stamp, channel, time) }
         var index = self.latest
         if self.streams[index].key.incarnation != stamp.incarnation || self.streams[index].key.channel != channel {
             index = self.streamIndices[Key(incarnation: stamp.incarnation, channel: channel)] ?? 0
@@ -193,6 +198,27 @@ package struct DeliveryReceiver: Sendable {
         }
         self.take(Held(message: message, link: link, stamp: stamp, isRepeat: false), channel, time)
         return false
+    }
+
+    /// A message that is sent once.
+    ///
+    /// - Returns: false when it comes late, or after a later one.
+    private mutating func takeOnce(_ stamp: Stamp, _ channel: String, _ time: Int64) -> Bool {
+        guard let last = self.subscriptions[channel]?.once[stamp.incarnation, default: 0],
+            let peer = self.peerIndices[stamp.incarnation], self.peers[peer].state == .live
+        else { return false }
+        self.peers[peer].clock.observe(uptime: stamp.uptime, at: time)
+        guard let sent = self.peers[peer].clock.time(ofUptime: stamp.uptime), time - sent <= Self.onceWithin else {
+            self.peers[peer].ledger.late += 1
+            return false
+        }
+        guard stamp.number > last else {
+            self.peers[peer].ledger.repeats += 1
+            return false
+        }
+        self.subscriptions[channel]?.once[stamp.incarnation] = stamp.number
+        self.peers[peer].ledger.once += 1
+        return true
     }
 
     /// A message that is not simply the next one. What is due becomes actions.

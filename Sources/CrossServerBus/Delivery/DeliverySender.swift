@@ -104,6 +104,8 @@ package struct DeliverySender: Sendable {
     var waitingBytes = 0
     var waitingStreams: Set<Int> = []
     var lastWaiting: UInt64 = 0
+    /// The number of the last message that was sent once.
+    var lastOnce: UInt64 = 0
     /// Sent, with an outcome that nobody knows, and to be sent again.
     var unsure = Deque<DeliveryTicket>()
     /// Streams whose last number is still to be told.
@@ -169,6 +171,36 @@ package struct DeliverySender: Sendable {
         }
         guard let ticket = self.number(&message, index, now) else { return self.refused(.cannotBeNumbered) }
         return .publish(ticket, link, more: self.more(index))
+    }
+
+    /// Numbers a message that is published now or never: it is not kept, not repeated, and does not wait for others.
+    ///
+    /// - Returns: the links to publish it on; empty when it is refused.
+    package mutating func sendOnce(
+        _ message: inout ByteBuffer,
+        audience: UInt64? = nil,
+        now: NIODeadline
+    ) -> Result<[BusLink], DeliveryRefusal> {
+        var refusal = DeliveryRefusal.cannotBeNumbered
+        var links = audience.map { self.routes.servers[$0] ?? self.routes.usable } ?? self.routes.everyone
+        if audience != nil || !self.routes.needsAll { links = Array(links.prefix(1)) }
+        let stamp = Stamp(
+            incarnation: self.incarnation,
+            number: self.lastOnce + 1,
+            uptime: self.uptime(now),
+            sincePrevious: Stamp.once
+        )
+        if self.leaving != nil {
+            refusal = .stopping
+        } else if links.isEmpty {
+            refusal = self.routes.usable.isEmpty ? .notNow : .unreachable
+        } else if stamp.append(to: &message) {
+            self.lastOnce += 1
+            self.ledger.once += 1
+            return .success(links)
+        }
+        self.ledger.refused += 1
+        return .failure(refusal)
     }
 
     /// Takes a number back when the message was not sent after all. Possible only for the last one of its stream, at once.

@@ -41,6 +41,38 @@ struct LedgerTests {
         }
     }
 
+    @Test func withBestEffortAMessageMayBeLostAndNeverComesTwice() async throws {
+        let hub = InProcessBus.Hub(eventLoopGroup: MultiThreadedEventLoopGroup.singleton)
+        let buses = (0..<2).map { _ in UnreliableBus(hub.makeBus()) }
+        let numbers = Mutex<[Int]>([])
+        let prepare: @Sendable (WebSocketCrossServerAdapter) -> Void = { adapter in
+            adapter.onCrossServerEvent("position") { event, _ in
+                numbers.withLock { $0.append(Int(event.payload.json) ?? -1) }
+            }
+        }
+        try await withCluster(["a", "b"], buses: buses, prepare: prepare) { servers in
+            buses[1].isUnreliable = true
+            for number in 0..<200 {
+                try servers[0].emitCrossServer(
+                    "position",
+                    Payload(number),
+                    to: .server("b"),
+                    delivery: .bestEffort
+                )
+            }
+            try servers[0].emitCrossServer("position", 1_000, to: .server("b"))
+            try await eventually { numbers.withLock { $0.last == 1_000 } }
+            buses[1].isUnreliable = false
+            let received = numbers.withLock { $0 }
+            #expect(received == received.sorted())
+            #expect(Set(received).count == received.count)
+            #expect(100..<200 ~= received.count)
+            let ledger = await servers[0].deliveryLedger
+            #expect(ledger.bestEffort == 200)
+            #expect(ledger.sentTo == ["b": 1])
+        }
+    }
+
     /// Whether each has accounted for all that the others have sent, except what these sent to a third one alone.
     private static func addUp(_ servers: [WebSocketCrossServerAdapter]) async throws -> Bool {
         var ledgers: [String: DeliveryLedger] = [:]
