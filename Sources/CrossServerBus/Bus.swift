@@ -60,6 +60,10 @@ public protocol Bus: Sendable {
     /// Whether the channel is subscribed on every link that is usable, and there is one. Only on ``eventLoop``.
     func isSubscribed(to channel: String) -> Bool
 
+    /// The wanted channels whose subscription is in force on none of the links. Empty where a channel is heard from the
+    /// moment in which it is wanted. Only on ``eventLoop``.
+    func channelsNotSubscribed(over links: [BusLink]) -> [UnsubscribedChannel]
+
     /// Where the receiver is called.
     var eventLoop: any EventLoop { get }
 
@@ -77,6 +81,8 @@ extension Bus {
     public func hears(_ link: BusLink) -> Bool {
         self.links.contains { $0.link == link && $0.canReceive }
     }
+
+    public func channelsNotSubscribed(over links: [BusLink]) -> [UnsubscribedChannel] { [] }
 }
 
 extension Bus {
@@ -137,6 +143,18 @@ public struct BusLinkStatus: Sendable, Hashable {
     }
 }
 
+/// A channel that is wanted and not heard.
+public struct UnsubscribedChannel: Sendable, Hashable {
+    public var channel: String
+    /// Why a link does not subscribe it; nil when the answer is outstanding.
+    public var refusal: String?
+
+    public init(channel: String, refusal: String?) {
+        self.channel = channel
+        self.refusal = refusal
+    }
+}
+
 /// A message that was published.
 public struct Publication: Sendable, Hashable {
     /// The link that took it.
@@ -157,6 +175,8 @@ public struct BusError: Error, Sendable, Hashable, CustomStringConvertible {
 
         /// No link is usable.
         public static let notConnected = Code(description: "notConnected")
+        /// A link is usable, but none that the server hears for whom the message is.
+        public static let unreachable = Code(description: "unreachable")
         /// More bytes wait to be published than the configuration allows.
         public static let tooManyBytesInFlight = Code(description: "tooManyBytesInFlight")
         /// The message is longer than the configuration allows.

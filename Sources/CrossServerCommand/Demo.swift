@@ -97,7 +97,7 @@ extension PageServer {
             port: port,
             webSockets: .http1WebSocketUpgrade { _ in cluster.first },
             nodes: { cluster.nodes },
-            problems: { cluster.problems },
+            health: { cluster.health },
             control: { action, name in try await cluster.carryOut(action, on: name) },
             listening: { port in
                 printLine("page: http://127.0.0.1:\(port)/")

@@ -64,9 +64,21 @@ final class DemoCluster: Service {
         }
     }
 
-    /// What hinders the servers that should run.
-    var problems: [String] {
-        self.nodes.filter { $0.state == .starting || $0.state == .failed }.map { "\($0.name) is \($0.state)" }
+    /// That of the servers that should run.
+    var health: Health {
+        var health = Health(problems: [])
+        for (name, slot) in zip(Self.names, self.slots.withLock { $0 }) {
+            switch slot.state {
+            case .starting, .failed: health.problems.append("\(name) is \(slot.state)")
+            case .running:
+                guard let life = slot.life else { continue }
+                let one = Health(life.adapter.readiness)
+                health.problems += one.problems.map { "\(name): \($0)" }
+                health.notes += one.notes.map { "\(name): \($0)" }
+            case .stopping, .stopped, .killed: continue
+            }
+        }
+        return health
     }
 
     /// Begins when the page's port is known.

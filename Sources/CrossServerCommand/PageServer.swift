@@ -17,8 +17,7 @@ struct PageServer: Service {
     var tls: TLSConfiguration?
     var webSockets: HTTPServerBuilder
     var nodes: @Sendable () -> [PageNode]
-    /// What hinders the server; nothing when it is ready.
-    var problems: @Sendable () -> [String]
+    var health: @Sendable () -> Health
     /// Nil when nothing may be done with the nodes.
     var control: (@Sendable (_ action: NodeAction, _ name: String) async throws -> PageNode?)?
     var listening: @Sendable (_ port: Int) async -> Void
@@ -51,16 +50,7 @@ struct PageServer: Service {
                 )
             }
         }
-        router.get("healthz") { _, _ in "ok\n" }
-        router.get("readyz") { _, _ in
-            let problems = self.problems()
-            let body = problems.isEmpty ? "ready\n" : problems.map { $0 + "\n" }.joined()
-            return Response(
-                status: problems.isEmpty ? .ok : .serviceUnavailable,
-                headers: [.contentType: "text/plain; charset=utf-8"],
-                body: .init(byteBuffer: ByteBuffer(string: body))
-            )
-        }
+        router.addHealth(self.health)
         router.get("api/nodes") { request, context in
             try context.responseEncoder.encode(self.nodes(), from: request, context: context)
         }
@@ -117,21 +107,12 @@ extension PageServer {
             tls: adapter.configuration.tls,
             webSockets: .http1WebSocketUpgrade(to: adapter),
             nodes: { [PageNode(name: adapter.serverName, url: "/", state: .running, actions: [])] },
-            problems: { adapter.problems },
+            health: { Health(adapter.readiness) },
             listening: { port in
                 await adapter.waitForBusIfAny()
                 printLine("listening on \(host):\(port)")
             },
             logger: adapter.logger
         )
-    }
-}
-
-extension WebSocketCrossServerAdapter {
-    /// What hinders the server.
-    var problems: [String] {
-        let links = self.busLinks
-        guard !links.isEmpty, !links.contains(where: { $0.canPublish && $0.canReceive }) else { return [] }
-        return ["no other server can be reached: \(links.map(\.name).joined(separator: ", "))"]
     }
 }

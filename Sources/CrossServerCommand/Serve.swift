@@ -45,6 +45,9 @@ struct Serve: AsyncParsableCommand {
     @Flag(help: "Serve a page to try it in a browser, /healthz and /readyz on the same port.")
     var page = false
 
+    @Option(help: "Port for /healthz, /readyz and Prometheus' /metrics, without TLS; 0 for a free one. (default: none)")
+    var healthPort: Port?
+
     @OptionGroup(title: "Cluster")
     var cluster: ClusterOptions
 
@@ -80,15 +83,33 @@ struct Serve: AsyncParsableCommand {
         if hasNoWebSocket, hasPage { throw ValidationError("--no-websocket and --page exclude each other") }
         let host = try environment.value(self.host, for: "host") ?? "127.0.0.1"
         let port = try environment.value(self.port, for: "port")?.rawValue ?? 9000
+        var configuration = try self.adapterConfiguration(environment)
+        let healthPort = try environment.value(self.healthPort, for: "health-port")?.rawValue
+        let metrics = PrometheusMetrics()
+        if healthPort != nil { configuration.metricsFactory = metrics }
         let adapter = WebSocketCrossServerAdapter(
             serverName: name,
             listening: hasNoWebSocket || hasPage ? nil : .host(host, port: port),
             bus: bus,
-            configuration: try self.adapterConfiguration(environment),
+            configuration: configuration,
             logger: logger
         )
         adapter.addDemonstrationHandlers()
         var services: [any Service] = [adapter]
+        if let healthPort {
+            let health = HealthServer(
+                host: host,
+                port: healthPort,
+                health: { Health(adapter.readiness) },
+                metrics: {
+                    try await adapter.updateMetrics()
+                    return metrics.text
+                },
+                logger: logger
+            )
+            // Stopped after the server: until then it says that it stops.
+            services.insert(health, at: 0)
+        }
         if hasPage {
             services.append(PageServer(adapter, host: host, port: port))
         } else if hasNoWebSocket {
@@ -146,10 +167,14 @@ extension WebSocketCrossServerAdapter {
     /// A server whose Redis nodes are all away starts nevertheless.
     func waitForBusIfAny() async {
         guard !self.busLinks.isEmpty else { return }
-        do {
-            try await self.waitForBus(within: .seconds(3))
-        } catch {
-            self.logger.warning("no other server can be reached yet", metadata: ["reason": "\(error)"])
+        let clock = ContinuousClock()
+        let deadline = clock.now + .seconds(3)
+        while !self.readiness.isReady, !Task.isCancelled {
+            guard clock.now < deadline else {
+                return self.logger.warning("not ready yet", metadata: ["readiness": "\(self.readiness)"])
+            }
+            // Cancelled when it stops: then the loop ends.
+            try? await Task.sleep(for: .milliseconds(10))
         }
     }
 }

@@ -21,6 +21,10 @@ final class SeverableBus: Bus {
 
     func isSubscribed(to channel: String) -> Bool { self.bus.isSubscribed(to: channel) }
 
+    func channelsNotSubscribed(over links: [BusLink]) -> [UnsubscribedChannel] {
+        self.bus.channelsNotSubscribed(over: links)
+    }
+
     func run(_ receiver: any BusReceiver) async throws {
         try await self.bus.run(receiver)
     }

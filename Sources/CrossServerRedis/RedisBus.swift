@@ -157,6 +157,16 @@ public final class RedisBus: Bus {
         return !links.isEmpty && links.allSatisfy { $0.isSubscribed(to: channel) }
     }
 
+    public func channelsNotSubscribed(over links: [BusLink]) -> [UnsubscribedChannel] {
+        let asked = self.core.table.withLock { table in
+            table.entries.map(\.link).filter { links.contains($0.busLink) }
+        }
+        guard let first = asked.first else { return [] }
+        return first.channelsNotSubscribed.filter { missing in
+            !asked.contains { $0.isSubscribed(to: missing.channel) }
+        }
+    }
+
     public func hears(_ link: BusLink) -> Bool {
         self.core.table.withLock { $0.entries.contains { $0.status.link == link && $0.status.canReceive } }
     }

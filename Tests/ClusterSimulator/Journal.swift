@@ -23,6 +23,12 @@ final class Journal {
     /// By the order of their numbers.
     var streams: [Stream: [Sent]] = [:]
     var received: [UInt64: [Stream: [Received]]] = [:]
+    /// How many messages each server has given on, by sender.
+    var given: [UInt64: [UInt64: Int]] = [:]
+    /// Sent once: when, by sender and number.
+    private var once: [UInt64: [UInt64: Int64]] = [:]
+    /// The last of those that each server has given on, by stream.
+    private var lastOnce: [UInt64: [Stream: UInt64]] = [:]
     var gaps: [UInt64: [Stream: [DeliveryGap]]] = [:]
     /// When the user sent each message.
     var messages: [Int64] = []
@@ -56,10 +62,33 @@ final class Journal {
         guard let pid = message.getInteger(at: message.readerIndex + 4, as: UInt64.self) else {
             return self.contradict("a message is damaged")
         }
+        if stamp.isOnce { return self.deliveredOnce(stamp, on: channel, to: node) }
+        self.given[node.incarnation, default: [:]][stamp.incarnation, default: 0] += 1
         self.received[node.incarnation, default: [:]][
             Stream(sender: stamp.incarnation, channel: channel),
             default: []
         ].append(Received(number: stamp.number, pid: Int(pid), time: node.simulation.now))
+    }
+
+    func sentOnce(_ message: ByteBuffer, by node: SimulatedNode) {
+        guard let stamp = Stamp(endOf: message) else { return self.contradict("a message has no stamp") }
+        self.once[node.incarnation, default: [:]][stamp.number] = node.simulation.now
+    }
+
+    private func deliveredOnce(_ stamp: Stamp, on channel: String, to node: SimulatedNode) {
+        let stream = Stream(sender: stamp.incarnation, channel: channel)
+        let place = "\(stamp.number) to \(node.name) on \(channel)"
+        self.summary.once += 1
+        if node.channels[channel] == nil { self.contradict("once, and not subscribed: \(place)") }
+        if stamp.number <= self.lastOnce[node.incarnation]?[stream] ?? 0 {
+            self.contradict("once, and twice or out of order: \(place)")
+        }
+        self.lastOnce[node.incarnation, default: [:]][stream] = stamp.number
+        guard let time = self.once[stamp.incarnation]?[stamp.number] else {
+            return self.contradict("once, and never sent: \(place)")
+        }
+        // The receiver knows the sender's clock to a second at worst.
+        if node.simulation.now - time > 2_200_000 { self.contradict("once, and late: \(place)") }
     }
 
     func gap(_ gap: DeliveryGap, of node: SimulatedNode) {
@@ -69,6 +98,9 @@ final class Journal {
 
     /// Who subscribes anew begins anew.
     func unsubscribed(_ incarnation: UInt64, _ channel: String) {
+        for stream in (self.lastOnce[incarnation] ?? [:]).keys where stream.channel == channel {
+            self.lastOnce[incarnation]?[stream] = nil
+        }
         for stream in (self.received[incarnation] ?? [:]).keys where stream.channel == channel {
             self.received[incarnation]?[stream] = nil
         }
@@ -157,6 +189,34 @@ extension Simulation {
         }
     }
 
+    /// Whether what the one has counted fits to what the other has sent.
+    private func checkLedger(_ node: SimulatedNode, _ other: SimulatedNode, _ ledger: ReceiverLedger) {
+        let place = "\(self.name(other.incarnation)) to \(self.name(node.incarnation)): \(ledger)"
+        if ledger.owed != ledger.delivered + ledger.repaired + ledger.missing + ledger.pending || ledger.pending != 0 {
+            self.journal.contradict("the ledger does not add up: \(place)")
+        }
+        // Of a life that was forgotten meanwhile it begins anew; and who forgets streams passes over numbers.
+        guard !self.scenario.isForgetful else { return }
+        let given = self.journal.given[node.incarnation]?[other.incarnation] ?? 0
+        if ledger.delivered + ledger.repaired != given {
+            self.journal.contradict("the ledger does not count \(given) messages: \(place)")
+        }
+        var all = 0
+        var certain = 0
+        for (stream, sent) in self.journal.streams where stream.sender == other.incarnation {
+            guard node.everSubscribed.contains(stream.channel) else { continue }
+            all += sent.count
+            guard let since = node.channels[stream.channel]?.inForceAt else { continue }
+            certain += sent.count { $0.time > since + 1_000 }
+        }
+        if ledger.owed > all || (ledger.owed < certain && ledger.unknownGaps == 0) {
+            self.journal.contradict("the ledger does not owe \(certain) to \(all) messages: \(place)")
+        }
+        let inbox = self.journal.streams[.init(sender: other.incarnation, channel: node.inbox)]?.count ?? 0
+        let counted = other.sender.sent(toInboxOf: node.name, node.incarnation)
+        if counted != inbox { self.journal.contradict("\(inbox), not \(counted) were sent to the inbox: \(place)") }
+    }
+
     private func checkEnd(_ node: SimulatedNode) {
         let name = self.name(node.incarnation)
         let others = self.allNodes.filter { $0.isAlive && $0 !== node }
@@ -174,6 +234,7 @@ extension Simulation {
             guard let ledger = node.receiver.ledger(of: other.incarnation) else { continue }
             self.journal.summary.repeats += ledger.repeats
             self.journal.summary.requests += ledger.requests
+            self.checkLedger(node, other, ledger)
             if node.receiver.missesSome(of: other.incarnation) {
                 self.journal.contradict("\(name) still waits for messages of \(self.name(other.incarnation))")
             }

@@ -131,6 +131,8 @@ extension Simulation {
         let members = node.membership.members(now: node.now)
         if self.chance(0.3), let member = self.pick(members), let incarnation = UInt64(member.incarnation, radix: 36) {
             node.send("csbp:node:\(member.name):\(member.incarnation)", audience: incarnation)
+        } else if self.chance(0.1) {
+            node.sendOnce(self.pick(Scenario.appChannels) ?? "")
         } else {
             node.send(self.pick(self.chance(0.5) ? Scenario.appChannels : Array(Scenario.appChannels.prefix(2))) ?? "")
         }

@@ -67,6 +67,14 @@ extension SimulatedNode {
         self.tickSoon(10_000)
     }
 
+    func sendOnce(_ channel: String) {
+        var message = ByteBuffer()
+        message.writeMultipleIntegers(UInt8(0x81), UInt8(0xa1), UInt8(ascii: "o"), UInt8(0xcf), UInt64(0))
+        guard case .success(let links) = self.sender.sendOnce(&message, now: self.now) else { return }
+        self.simulation.journal.sentOnce(message, by: self)
+        for link in links { self.publish(.bytes(message), to: channel, over: link, nil) }
+    }
+
     /// - Returns: false when the link is gone.
     @discardableResult
     private func publish(_ packet: Packet, to channel: String, over link: BusLink, _ ticket: DeliveryTicket?) -> Bool {

@@ -23,6 +23,7 @@ final class SimulatedNode {
     var receiver: DeliveryReceiver
     var links: [SimulatedLink] = []
     var channels: [String: Channel] = [:]
+    var everSubscribed: Set<String> = []
     let inbox: String
 
     var isAlive = true
@@ -190,6 +191,7 @@ final class SimulatedNode {
     func subscribe(_ channel: String) {
         guard self.channels[channel] == nil else { return }
         self.channels[channel] = Channel(requestedAt: self.simulation.now)
+        self.everSubscribed.insert(channel)
         self.receiver.subscribe(channel, now: self.now)
         for link in self.links { link.subscriber?.send(.subscribe(channel)) }
     }

@@ -117,6 +117,7 @@ package struct Summary: Sendable {
     package var unnumbered = 0
     package var frames = 0
     package var published = 0
+    package var once = 0
 
     package init() {}
 
@@ -132,5 +133,6 @@ package struct Summary: Sendable {
         left.unnumbered += right.unnumbered
         left.frames += right.frames
         left.published += right.published
+        left.once += right.once
     }
 }

@@ -63,6 +63,12 @@ struct DeliveryPair {
         return message
     }
 
+    mutating func sendOnce(_ id: UInt8) throws -> ByteBuffer {
+        var message = Self.message(id)
+        _ = try self.sender.sendOnce(&message, now: self.now).get()
+        return message
+    }
+
     struct NotPublished: Error {
         var outcome: DeliverySender.Outcome
     }

@@ -12,6 +12,45 @@ import Testing
         #expect(pair.receiver.ledger(of: 1)?.delivered == 5)
     }
 
+    @Test func whatIsSentOnceComesAtOnceOrNever() throws {
+        var pair = DeliveryPair()
+        pair.receive(pair.send(1))
+        _ = pair.send(2)
+        let messages = try (1...4).map { try pair.sendOnce(UInt8($0)) }
+        pair.receive(pair.send(3))
+        // Nothing waits for it, and it waits for nothing.
+        for index in [0, 2, 1, 2] { pair.receive(messages[index]) }
+        #expect(pair.delivered == [1, 1, 3])
+        #expect(pair.receiver.ledger(of: 1)?.once == 2)
+        #expect(pair.receiver.ledger(of: 1)?.repeats == 2)
+        pair.wait(.milliseconds(1_001))
+        pair.receive(messages[3])
+        #expect(pair.receiver.ledger(of: 1)?.once == 2, "too late")
+        pair.exchange()
+        #expect(pair.delivered == [1, 1, 3, 2, 3])
+        #expect(pair.asked == [.request(channel: DeliveryPair.channel, missing: [2...2])])
+        let ledger = pair.receiver.ledger(of: 1)
+        #expect(ledger?.owed == 3)
+        #expect(pair.sender.ledger == SenderLedger(sent: 3, repeated: 1, once: 4))
+        pair.receiver.left(1, .died, now: pair.now)
+        pair.receive(try pair.sendOnce(5))
+        #expect(pair.receiver.ledger(of: 1)?.once == 2, "nobody knows when it was sent")
+    }
+
+    @Test func whatIsSentOnceNeedsALink() throws {
+        var pair = DeliveryPair()
+        pair.reach([], heardBy: [])
+        var message = DeliveryPair.message(1)
+        #expect(pair.sender.sendOnce(&message, now: pair.now) == .failure(.notNow))
+        pair.reach(DeliveryPair.links, heardBy: [])
+        #expect(pair.sender.sendOnce(&message, audience: 2, now: pair.now) == .failure(.unreachable))
+        pair.reach(DeliveryPair.links, heardBy: [DeliveryPair.links[1]])
+        #expect(pair.sender.sendOnce(&message, audience: 2, now: pair.now) == .success([DeliveryPair.links[1]]))
+        #expect(Stamp(endOf: message)?.isOnce == true)
+        #expect(pair.sender.historyBytes == 0)
+        #expect(pair.sender.ledger == SenderLedger(refused: 2, once: 1))
+    }
+
     @Test func overtakingIsPutRight() {
         var pair = DeliveryPair()
         let messages = (1...4).map { pair.send(UInt8($0)) }

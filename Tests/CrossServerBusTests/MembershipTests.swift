@@ -181,6 +181,23 @@ import Testing
         #expect(cluster.members["a1"]?.unreachable(now: cluster.now) == [])
     }
 
+    @Test func whoIsHeardAndHearsNothingIsUnreachable() {
+        var cluster = MembershipCluster()
+        cluster.start("a", "a1", links: [0])
+        cluster.start("b", "b1", links: [0, 1])
+        cluster.run(.seconds(2))
+        cluster.deaf = ["b1/0"]
+        cluster.run(.seconds(4))
+        #expect(cluster.members["a1"]?.unreachable(now: cluster.now) == [], "not noticed for long enough")
+        cluster.run(.seconds(3))
+        #expect(cluster.names(seenBy: "a1") == ["b/b1"])
+        #expect(cluster.members["a1"]?.unreachable(now: cluster.now) == [.init(name: "b", incarnation: "b1")])
+        cluster.deaf = []
+        cluster.run(.seconds(2))
+        #expect(cluster.members["a1"]?.unreachable(now: cluster.now) == [])
+        #expect(cluster.names(seenBy: "b1") == ["a/a1"])
+    }
+
     @Test func manyServersSpeakLessOften() {
         var cluster = MembershipCluster()
         cluster.start("a", "a1", links: [0])

@@ -38,6 +38,32 @@ import Testing
         #expect(table.count == 1)
     }
 
+    @Test func whoIsUnreachableIsMissingFromTheBeginning() throws {
+        let missing = MissingReply(server: "x", reason: .unreachable)
+        func open(_ targets: [String]?, awaited: [String] = []) -> (Table, Table.Number) {
+            var table = Table()
+            let number = table.open(
+                "sink",
+                targets: targets,
+                awaited: awaited,
+                unreachable: ["x"],
+                expected: nil,
+                local: nil,
+                deadline: Self.deadline
+            )
+            return (table, number)
+        }
+        var (table, number) = open(["a", "x"])
+        #expect(try table.reply(number, from: "a").get().end == RequestEnd(missing: [missing]))
+        (table, number) = open(["x"])
+        #expect(table.published(number, receivers: 0)?.end == RequestEnd(missing: [missing]))
+        // Redis gave the request to one of whom nothing is known.
+        (table, number) = open(nil, awaited: ["a"])
+        #expect(table.published(number, receivers: 2) == nil)
+        #expect(try table.reply(number, from: "a").get().reply?.remaining == 1)
+        #expect(try table.reply(number, from: "original").get().end == RequestEnd(missing: [missing]))
+    }
+
     @Test func aServerThatIsNamedTwiceIsExpectedOnce() throws {
         var (table, number) = Self.table(targets: ["a", "a"])
         #expect(try table.reply(number, from: "a").get().end == RequestEnd(missing: []))

@@ -1,3 +1,4 @@
+public import CoreMetrics
 public import CrossServerWebSocket
 public import NIOSSL
 
@@ -25,13 +26,16 @@ extension WebSocketCrossServerAdapter {
         public var tls: TLSConfiguration?
         /// Connections that the kernel keeps until they are accepted. 1,024.
         public var backlog: Int32 = 1_024
-        /// Whom ``WebSocketCrossServerAdapter/broadcast(_:_:localOnly:)`` reaches.
+        /// Whom ``WebSocketCrossServerAdapter/broadcast(_:_:localOnly:delivery:)`` reaches.
         public var broadcastReach = BroadcastReach.everyConnection
         /// Whether a request for an event without any listener is answered with the failure `UNKNOWN_EVENT`. Otherwise
         /// the client waits for its timeout, as with the original.
         public var answersUnknownEvents = true
         /// How the server talks to others. See ``Cluster-swift.struct``.
         public var cluster = Cluster()
+        /// Takes the server's metrics, which Documentation/metrics.md lists; nil for that of the process
+        /// (`MetricsSystem.bootstrap`).
+        public var metricsFactory: (any MetricsFactory)?
         public var limits = Limits()
         public var shutdown = Shutdown()
 

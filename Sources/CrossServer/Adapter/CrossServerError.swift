@@ -25,6 +25,8 @@ public struct CrossServerError: Error, Sendable, CustomStringConvertible {
         public static let stopping = Code(description: "STOPPING")
         /// No other server can be reached: there is no bus, or none of its links is usable.
         public static let busUnavailable = Code(description: "BUS_UNAVAILABLE")
+        /// The server lives, and no link connects it with this one.
+        public static let unreachable = Code(description: "UNREACHABLE")
         /// The message is longer than the bus allows.
         public static let messageTooLarge = Code(description: "MESSAGE_TOO_LARGE")
         /// A client with the id is connected to some server already, and ids are unique.

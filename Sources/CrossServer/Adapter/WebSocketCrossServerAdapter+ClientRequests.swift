@@ -85,6 +85,7 @@ extension WebSocketCrossServerAdapter {
         case .timeout: return CrossServerError(.timeout, "the client did not answer in time")
         case .stopped, .died: return CrossServerError(.socketClosed, "the client's server has gone: \(reason)")
         case .stopping: return CrossServerError(.stopping, "the server is stopping")
+        case .unreachable: return CrossServerError(.unreachable, "no link leads to the client's server")
         case .notSent, .outcomeUnknown, .invalidReply: return CrossServerError(.busUnavailable, "\(reason)")
         }
     }

@@ -5,27 +5,43 @@ public import CrossServerWire
 extension WebSocketCrossServerAdapter {
     /// Sends an event to other servers, and to this one, which handles it without the bus.
     ///
-    /// - Parameter exceptSelf: this server does not handle it.
-    /// - Throws: ``CrossServerError`` with `invalidName`, `busUnavailable`, `overloaded` or `messageTooLarge`, or
-    ///   ``BusMessageError`` when MessagePack cannot hold the payload. Nothing was sent then.
+    /// - Parameters:
+    ///   - exceptSelf: this server does not handle it.
+    ///   - delivery: best effort for an event that is worthless when it is late.
+    /// - Returns: the servers among those meant that live and do not get it, since no link connects them with this one.
+    /// - Throws: ``CrossServerError`` with `invalidName`, `busUnavailable`, `overloaded` or `messageTooLarge`, with
+    ///   `unreachable` when that holds for all who were named, or ``BusMessageError`` when MessagePack cannot hold the
+    ///   payload. Nothing was sent then.
+    @discardableResult
     public func emitCrossServer(
         _ event: String,
         _ payload: Payload = .absent,
         to target: CrossServerTarget = .all,
-        exceptSelf: Bool = false
-    ) throws {
-        try self.cluster.emit(event, payload, to: target, exceptSelf: exceptSelf, completion: nil)
+        exceptSelf: Bool = false,
+        delivery: Configuration.Delivery = .ordered
+    ) throws -> [String] {
+        try self.cluster.emit(
+            event,
+            payload,
+            to: target,
+            exceptSelf: exceptSelf,
+            delivery: delivery,
+            completion: nil
+        ).unreachable
     }
 
     /// Sends an event to other servers, and to this one.
     ///
     /// - Throws: `EncodingError`, or as above.
+    @discardableResult
     public func emitCrossServer<E: Event>(
         _ event: E,
         to target: CrossServerTarget = .all,
-        exceptSelf: Bool = false
-    ) throws {
-        try self.emitCrossServer(E.name, Payload(encoding: event), to: target, exceptSelf: exceptSelf)
+        exceptSelf: Bool = false,
+        delivery: Configuration.Delivery = .ordered
+    ) throws -> [String] {
+        let payload = try Payload(encoding: event)
+        return try self.emitCrossServer(E.name, payload, to: target, exceptSelf: exceptSelf, delivery: delivery)
     }
 }
 
@@ -33,7 +49,7 @@ extension WebSocketCrossServerAdapter {
     /// Sends an event to other servers, and to this one, and waits until the bus has taken it.
     ///
     /// - Returns: how many other servers heard it; nil when the bus does not know.
-    /// - Throws: as ``emitCrossServer(_:_:to:exceptSelf:)``; ``BusError`` with `outcomeUnknown` when the connection was
+    /// - Throws: as ``emitCrossServer(_:_:to:exceptSelf:delivery:)``; ``BusError`` with `outcomeUnknown` when the connection was
     ///   lost before the answer.
     @discardableResult
     public func emitCrossServerConfirmed(
@@ -44,10 +60,10 @@ extension WebSocketCrossServerAdapter {
     ) async throws -> Int? {
         try await withCheckedThrowingContinuation { continuation in
             do {
-                let isPublished = try self.cluster.emit(event, payload, to: target, exceptSelf: exceptSelf) { result in
+                let emission = try self.cluster.emit(event, payload, to: target, exceptSelf: exceptSelf) { result in
                     continuation.resume(with: result.mapError { $0 })
                 }
-                if !isPublished { continuation.resume(returning: 0) }
+                if !emission.isPublished { continuation.resume(returning: 0) }
             } catch {
                 continuation.resume(throwing: error)
             }
@@ -68,7 +84,7 @@ extension WebSocketCrossServerAdapter {
     ///   - exceptSelf: this server is not asked.
     ///   - timeout: the longest time to wait. The original waits 5 s by default.
     /// - Returns: who answered, and who did not and why.
-    /// - Throws: `CancellationError`, or as ``emitCrossServer(_:_:to:exceptSelf:)`` when nothing was sent to anyone.
+    /// - Throws: `CancellationError`, or as ``emitCrossServer(_:_:to:exceptSelf:delivery:)`` when nothing was sent to anyone.
     public func emitCrossServer(
         _ event: String,
         _ payload: Payload = .absent,
@@ -115,7 +131,7 @@ extension WebSocketCrossServerAdapter {
     ///
     /// The sequence ends with the last reply, after the servers that did not answer, or when nobody iterates any more.
     ///
-    /// - Throws: as ``emitCrossServer(_:_:to:exceptSelf:)`` when nothing was sent to anyone.
+    /// - Throws: as ``emitCrossServer(_:_:to:exceptSelf:delivery:)`` when nothing was sent to anyone.
     public func crossServerReplies(
         _ event: String,
         _ payload: Payload = .absent,
@@ -145,7 +161,7 @@ extension WebSocketCrossServerAdapter {
     ///
     /// - Parameter onResponse: runs on an event loop and must not block.
     /// - Returns: for ``deleteCrossServerCallback(_:)``.
-    /// - Throws: as ``emitCrossServer(_:_:to:exceptSelf:)`` when nothing was sent to anyone.
+    /// - Throws: as ``emitCrossServer(_:_:to:exceptSelf:delivery:)`` when nothing was sent to anyone.
     @discardableResult
     public func emitCrossServer(
         _ event: String,

@@ -122,6 +122,17 @@ extension WebSocketCrossServerAdapter {
         try await self.ids(.init(namespace: namespace, room: room, isPrefix: matching == .prefix), timeout)
     }
 
+    /// What has become of the messages between the servers, by the server that has counted. Each counts since its start;
+    /// of two that answer at different moments one may know of messages that the other has not sent yet.
+    ///
+    /// - Throws: as ``locate(_:timeout:)``.
+    public func clusterLedger(
+        timeout: Duration = .seconds(2)
+    ) async throws -> ClusterAnswer<[String: DeliveryLedger]> {
+        let replies = try await self.cluster.ask(ClusterQuestion.Ledger(), timeout: timeout)
+        return ClusterAnswer(value: replies.replies, missing: replies.missing)
+    }
+
     private func count(
         _ selection: ClusterQuestion.Selection,
         _ timeout: Duration

@@ -41,6 +41,13 @@ extension WebSocketCrossServerAdapter: Service {
             throw CrossServerError(.invalidConfiguration, "a server with a bus needs a serverName")
         }
         try self.begin()
+        let watch = self.watchReadiness()
+        let metrics = self.startMetrics()
+        defer {
+            watch.cancel()
+            metrics?.cancel()
+            self.readinessReports.finish()
+        }
         try await withThrowingTaskGroup(of: Void.self) { group in
             if self.cluster.bus != nil { group.addTask { try await self.cluster.run() } }
             group.addTask { try await self.serve() }
@@ -126,6 +133,7 @@ extension WebSocketCrossServerAdapter: Service {
             lifecycle.phase = .stopping
             lifecycle.address = nil
         }
+        self.cluster.eventLoop.execute { self.reportReadiness() }
         self.logger.info("stopping", metadata: ["clients": "\(self.connections.count)"])
         do {
             try await channel?.close().get()
@@ -138,6 +146,7 @@ extension WebSocketCrossServerAdapter: Service {
         // Listeners usually hold the adapter, which would keep both for ever.
         self.changeListeners { $0 = Listeners() }
         self.lifecycle.withLock { $0.phase = .stopped }
+        await self.reportEnd()
         self.logger.info("stopped")
     }
 

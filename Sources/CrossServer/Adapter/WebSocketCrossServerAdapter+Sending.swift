@@ -7,20 +7,30 @@ extension WebSocketCrossServerAdapter {
     /// Sends an event to every client of every server; see ``Configuration/broadcastReach``.
     ///
     /// - Parameter localOnly: only clients of this server.
+    /// - Parameter delivery: to other servers; best effort for a message that is worthless when it is late.
     /// - Throws: ``CrossServerError`` with `overloaded` when clients of this server did not get it; with
     ///   `busUnavailable`, `overloaded` or `messageTooLarge` when those of other servers do not.
-    public func broadcast(_ event: String, _ payload: Payload = .absent, localOnly: Bool = false) throws {
+    public func broadcast(
+        _ event: String,
+        _ payload: Payload = .absent,
+        localOnly: Bool = false,
+        delivery: Configuration.Delivery = .ordered
+    ) throws {
         let message = EncodedMessage(event: event, payload: payload)
         let isTaken = self.clients.broadcast(message)
-        if !localOnly { try self.cluster.send(message, to: .everyone) }
+        if !localOnly { try self.cluster.send(message, to: .everyone, delivery: delivery) }
         if !isTaken { throw CrossServerError.overloaded }
     }
 
     /// Sends an event to every client.
     ///
     /// - Throws: `EncodingError`, or ``CrossServerError`` with `overloaded`.
-    public func broadcast<E: Event>(_ event: E, localOnly: Bool = false) throws {
-        try self.broadcast(E.name, Payload(encoding: event), localOnly: localOnly)
+    public func broadcast<E: Event>(
+        _ event: E,
+        localOnly: Bool = false,
+        delivery: Configuration.Delivery = .ordered
+    ) throws {
+        try self.broadcast(E.name, Payload(encoding: event), localOnly: localOnly, delivery: delivery)
     }
 
     /// Sends an event to the members of a room on every server.
@@ -30,7 +40,8 @@ extension WebSocketCrossServerAdapter {
     ///     `excluding: [socket.id]` can be written.
     ///   - localOnly: only members on this server.
     ///   - removingRoom: removes the room afterwards, on every server that the message reaches.
-    /// - Throws: as ``broadcast(_:_:localOnly:)``.
+    ///   - delivery: to other servers; best effort for a message that is worthless when it is late.
+    /// - Throws: as ``broadcast(_:_:localOnly:delivery:)``.
     public func broadcastToRoom(
         _ room: String,
         in namespace: String,
@@ -38,7 +49,8 @@ extension WebSocketCrossServerAdapter {
         _ payload: Payload = .absent,
         excluding: [String?] = [],
         localOnly: Bool = false,
-        removingRoom: Bool = false
+        removingRoom: Bool = false,
+        delivery: Configuration.Delivery = .ordered
     ) throws {
         let message = EncodedMessage(event: event, payload: payload)
         let excluding = excluding.compactMap { $0 }
@@ -50,7 +62,7 @@ extension WebSocketCrossServerAdapter {
         )
         if !localOnly {
             let scope = ClientMessage.Scope.room(namespace: namespace, id: room, excluding: excluding)
-            try self.cluster.send(message, to: scope, removingRoom: removingRoom)
+            try self.cluster.send(message, to: scope, removingRoom: removingRoom, delivery: delivery)
         }
         if !isTaken { throw CrossServerError.overloaded }
     }
@@ -64,7 +76,8 @@ extension WebSocketCrossServerAdapter {
         _ event: E,
         excluding: [String?] = [],
         localOnly: Bool = false,
-        removingRoom: Bool = false
+        removingRoom: Bool = false,
+        delivery: Configuration.Delivery = .ordered
     ) throws {
         try self.broadcastToRoom(
             room,
@@ -73,14 +86,15 @@ extension WebSocketCrossServerAdapter {
             Payload(encoding: event),
             excluding: excluding,
             localOnly: localOnly,
-            removingRoom: removingRoom
+            removingRoom: removingRoom,
+            delivery: delivery
         )
     }
 
     /// Sends an event to the client with the id. If it is connected to this server the others are not asked.
     ///
     /// - Returns: whether the client is connected to this server.
-    /// - Throws: as ``broadcast(_:_:localOnly:)``.
+    /// - Throws: as ``broadcast(_:_:localOnly:delivery:)``.
     @discardableResult
     public func toSocketId(_ id: String, _ event: String, _ payload: Payload = .absent) throws -> Bool {
         try self.toSocketIds([id], event, payload) == 1
@@ -98,7 +112,7 @@ extension WebSocketCrossServerAdapter {
     /// it once.
     ///
     /// - Returns: how many of them are connected to this server.
-    /// - Throws: as ``broadcast(_:_:localOnly:)``.
+    /// - Throws: as ``broadcast(_:_:localOnly:delivery:)``.
     @discardableResult
     public func toSocketIds(_ ids: [String], _ event: String, _ payload: Payload = .absent) throws -> Int {
         var sockets: Set<ClientSocket> = []

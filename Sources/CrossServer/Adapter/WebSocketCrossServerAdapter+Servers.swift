@@ -5,16 +5,21 @@ import Synchronization
 // Who is in the cluster
 extension WebSocketCrossServerAdapter {
     /// The live servers, this one among them, sorted by name. A server counts when it has proved that it lives, which takes
-    /// some milliseconds, until it says that it stops or has not been heard for 3.5 s. Servers of the original are not
-    /// among them: see ``originalServerCount``.
+    /// some milliseconds, until it says that it stops or has not been heard for 3.5 s; or when other servers hear it and
+    /// this one has not for 7 s: then it is not reachable. Servers of the original are not among them: see
+    /// ``originalServerCount``.
     public var servers: [ClusterServer] {
-        let (members, takenAt, own) = self.cluster.roster.withLock { (Array($0.members.values), $0.takenAt, $0.own) }
+        let (members, unreachable, takenAt, own) = self.cluster.roster.withLock {
+            ($0.members, $0.unreachable, $0.takenAt, $0.own)
+        }
         let since = Duration.nanoseconds((NIODeadline.now() - takenAt).nanoseconds)
-        let others = members.map { member in
+        let heard = members.values.map { member in
             var server = ClusterServer(member)
             server.uptime += since
             return server
         }
+        let others =
+            heard + unreachable.filter { members[$0.name] == nil }.map { ClusterServer(unreachable: $0) }
         let this =
             own.map { ClusterServer($0, isThisServer: true) }
             ?? ClusterServer(

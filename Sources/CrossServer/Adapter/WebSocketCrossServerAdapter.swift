@@ -33,6 +33,9 @@ public final class WebSocketCrossServerAdapter: Sendable {
     let clients: LocalClients
     let cluster: ClusterNode
     let lifecycle = Mutex(Lifecycle())
+    let readinessReports = Reports<Readiness>(maximumWaiting: 100)
+    let metrics = Mutex<MetricsBook?>(nil)
+    let lastReadiness = Mutex(Readiness(problems: [.notRunning]))
     private let listenerTable = Mutex(Listeners())
 
     /// - Parameters:

@@ -44,7 +44,12 @@ extension WebSocketCrossServerAdapter.Configuration {
         /// Each comes once and in order, as long as a link connects the servers or does so again in time. What cannot be
         /// sent now waits for up to 9 s. Servers of the original get and send as they always did.
         case ordered
-        /// As the original: a message goes out once, and what is lost is lost. What cannot be sent now is an error.
+        /// For all messages of a server, by its configuration: as the original, a message goes out once, and what is lost is
+        /// lost. What cannot be sent now is an error.
+        ///
+        /// For single messages of a server that keeps the order of the others: a message goes out once and comes at most
+        /// once; what comes more than a second late, or after one that was sent later in this way on the same channel, is
+        /// dropped. It does not wait for the others. For what is worthless when it is late, as positions in a game.
         case bestEffort
     }
 

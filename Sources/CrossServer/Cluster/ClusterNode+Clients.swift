@@ -9,7 +9,12 @@ extension ClusterNode {
     /// Sends a message to the clients of other servers.
     ///
     /// - Throws: ``CrossServerError`` with `busUnavailable`, `overloaded` or `messageTooLarge`. Nothing was sent then.
-    func send(_ message: EncodedMessage, to scope: ClientMessage.Scope, removingRoom: Bool = false) throws {
+    func send(
+        _ message: EncodedMessage,
+        to scope: ClientMessage.Scope,
+        removingRoom: Bool = false,
+        delivery: WebSocketCrossServerAdapter.Configuration.Delivery = .ordered
+    ) throws {
         guard self.bus != nil else { return }
         let channel: String
         switch scope {
@@ -25,7 +30,7 @@ extension ClusterNode {
             scope: scope,
             route: removingRoom ? .removingRoom : nil
         )
-        try self.publish(.clients(message), to: channel, completion: nil)
+        try self.publish(.clients(message), to: channel, delivery: delivery, completion: nil)
     }
 
     /// The channel on which every server with members of the room listens.

@@ -22,32 +22,6 @@ public struct MissedMessages: Sendable, Hashable {
     }
 }
 
-/// What has become of messages between servers. All that another server has sent on channels that this one hears are
-/// delivered, repaired or missed, or still on their way.
-public struct DeliveryLedger: Sendable, Hashable, Codable {
-    /// Messages that this server has sent to others; each counts once, however many hear it.
-    public var sent = 0
-    /// Of those: published again over another link, because nobody could tell whether the first time counted.
-    public var republished = 0
-    /// Of those: sent again because a server asked.
-    public var repeated = 0
-    /// Messages that were not sent; the caller got an error.
-    public var refused = 0
-    /// By the name of the sending server.
-    public var received: [String: Received] = [:]
-
-    public struct Received: Sendable, Hashable, Codable {
-        /// That came by themselves.
-        public var delivered = 0
-        /// That came after the sender was asked for them.
-        public var repaired = 0
-        /// That will never come: reported as ``MissedMessages``.
-        public var missed = 0
-        /// That came again, and were dropped.
-        public var repeats = 0
-    }
-}
-
 extension ClusterNode: Courier.Delegate {
     func missed(_ gap: DeliveryGap) {
         let count = gap.first.map { Int(clamping: gap.last - $0 + 1) }
@@ -83,28 +57,6 @@ extension ClusterNode: Courier.Delegate {
             self.logger.notice("not all messages were sent", metadata: ["reason": "\(error)"])
         }
     }
-
-    func ledger() async -> DeliveryLedger {
-        guard let courier = self.courier else { return DeliveryLedger() }
-        var ledger = DeliveryLedger()
-        let sender = courier.senderLedger
-        ledger.sent = sender.sent
-        ledger.republished = sender.republished
-        ledger.repeated = sender.repeated
-        ledger.refused = sender.refused
-        let members = self.roster.withLock { $0.members.mapValues(\.incarnation) }
-        let received: EventLoopFuture<[String: ReceiverLedger]> = self.eventLoop.submit {
-            members.compactMapValues { courier.ledger(of: $0) }
-        }
-        do {
-            ledger.received = try await received.get().mapValues {
-                .init(delivered: $0.delivered, repaired: $0.repaired, missed: $0.missing, repeats: $0.repeats)
-            }
-        } catch {
-            self.logger.debug("the event loop has stopped", metadata: ["error": "\(error)"])
-        }
-        return ledger
-    }
 }
 
 extension WebSocketCrossServerAdapter {
@@ -115,9 +67,4 @@ extension WebSocketCrossServerAdapter {
 
     /// Messages that are lost for this server, from now on. Ends with it. When 1,000 wait, the oldest is dropped.
     public var missedMessages: AsyncStream<MissedMessages> { self.cluster.gaps.stream() }
-
-    /// What has become of the messages between this server and those that live now.
-    public var deliveryLedger: DeliveryLedger {
-        get async { await self.cluster.ledger() }
-    }
 }

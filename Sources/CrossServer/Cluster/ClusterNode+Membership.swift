@@ -15,6 +15,8 @@ struct Roster: Sendable {
     /// Lives that have fallen silent, by name, and until when they may go on where they were: what is for them takes the
     /// same channel as before, since another one could overtake it.
     var silent: [String: (incarnation: String, until: NIODeadline)] = [:]
+    /// Servers that live and cannot be reached, sorted by name.
+    var unreachable: [Announcement.HeardServer] = []
     /// This server.
     var own: Member?
     /// Servers of the original on each link; nil when the link cannot say.
@@ -45,6 +47,7 @@ extension ClusterNode {
                 return membership.tick(now: now)
             }
             self.courier?.tick()
+            self.updateReadiness(.now())
         }
         let originals = self.eventLoop.scheduleRepeatedTask(initialDelay: Self.tick, delay: .seconds(1)) {
             [weak self] _ in
@@ -171,6 +174,21 @@ extension ClusterServer {
             isStopping: member.isDraining,
             isReachable: member.isReachable,
             isThisServer: isThisServer
+        )
+    }
+
+    /// A server that only others hear.
+    init(unreachable server: Announcement.HeardServer) {
+        self.init(
+            name: server.name,
+            incarnation: server.incarnation,
+            uptime: .zero,
+            connections: 0,
+            rooms: 0,
+            links: [],
+            isStopping: false,
+            isReachable: false,
+            isThisServer: false
         )
     }
 }

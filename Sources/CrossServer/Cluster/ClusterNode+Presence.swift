@@ -182,7 +182,7 @@ extension ClusterNode {
         case .missing(let missing):
             if isAll { self.presence.value.watches[key]?.asking?.hasFailed = true }
             if let server = missing.server {
-                let isLive = self.isLive(server)
+                let isLive = self.isLive(server) || missing.reason == .unreachable
                 self.change(key) { state, now in
                     if isLive { state.failed(server, missing.reason) } else { state.left(server, now: now) }
                 }
@@ -196,7 +196,9 @@ extension ClusterNode {
 
     private func allAnswered(_ key: PresenceKey) {
         guard let watch = self.presence.value.watches[key], let asking = watch.asking else { return }
-        let (names, originals) = self.roster.withLock { ($0.names, $0.originalServerCount) }
+        let (names, originals) = self.roster.withLock {
+            ($0.names + $0.unreachable.map(\.name), $0.originalServerCount)
+        }
         let cannotAnswer = MissingReply.Reason.notSent("a server of the original cannot answer")
         let unnamed =
             asking.unnamed + Array(repeating: MissingReply(server: nil, reason: cannotAnswer), count: originals)

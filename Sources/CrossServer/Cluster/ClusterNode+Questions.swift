@@ -44,6 +44,9 @@ extension ClusterNode {
             // There, so that the changes that follow an answer are sent behind it.
             return self.eventLoop.execute { self.answer(event, reply) { try self.answerWatcher(event, reply) } }
         }
+        if event.event == ClusterQuestion.Ledger.name {
+            return self.eventLoop.execute { self.answer(event, reply) { try Payload(encoding: self.ledger()) } }
+        }
         self.answer(event, reply) {
             guard event.event != ClusterQuestion.askClient else {
                 try self.askClient(event, reply)

@@ -51,41 +51,65 @@ extension ClusterNode {
     /// The failure with which an observer answers what all are asked.
     static let observerCode = "OBSERVER"
 
+    /// What has become of an event that nobody answers.
+    struct Emission {
+        /// Whether it goes over the bus. Then the completion gets how many other servers heard it.
+        var isPublished: Bool
+        /// Servers that it is for, and that cannot be reached.
+        var unreachable: [String]
+    }
+
     /// Sends an event that nobody answers.
     ///
-    /// - Returns: whether it goes over the bus. Then `completion` gets how many other servers heard it.
+    /// - Throws: also ``CrossServerError`` with `unreachable` when it reaches nobody therefore.
     @discardableResult
     func emit(
         _ event: String,
         _ payload: Payload,
         to target: CrossServerTarget,
         exceptSelf: Bool,
+        delivery: WebSocketCrossServerAdapter.Configuration.Delivery = .ordered,
         completion: (@Sendable (Result<Int?, BusError>) -> Void)?
-    ) throws -> Bool {
+    ) throws -> Emission {
         try self.validate(event)
         let route = Route(target, exceptSelf: exceptSelf, name: self.name)
-        let postings = self.postings(to: route.others, isSystem: false)
+        let unreachable = self.unreachable(of: route.others)
+        let postings = self.postings(to: route.others, except: unreachable, isSystem: false)
+        if postings.isEmpty, !route.isLocal, !unreachable.isEmpty {
+            throw CrossServerError(.unreachable, "no link leads to \(unreachable.joined(separator: ", "))")
+        }
         let sum = completion.map { PublicationSum(postings.count, $0) }
         for posting in postings {
             let message = CrossServerEvent(event: event, sender: self.name, payload: payload, targets: posting.targets)
-            try self.publish(.event(message), to: posting.channel, audience: posting.incarnation) {
-                [weak self] result in
+            try self.publish(
+                .event(message),
+                to: posting.channel,
+                audience: posting.incarnation,
+                delivery: delivery
+            ) { [weak self] result in
                 sum?.add(result.map { self?.otherReceivers(of: $0, on: posting.channel) })
             }
         }
         if route.isLocal { self.handleLocally(event, payload, requestNumber: nil) }
-        return !postings.isEmpty
+        return Emission(isPublished: !postings.isEmpty, unreachable: unreachable)
+    }
+
+    /// Those of the servers that cannot be reached; of all, when `others` is empty.
+    private func unreachable(of others: [String]?) -> [String] {
+        guard let others, self.unreachableCount.load(ordering: .relaxed) > 0 else { return [] }
+        let names = self.roster.withLock { $0.unreachable.map(\.name) }
+        return others.isEmpty ? names : names.filter(others.contains)
     }
 
     /// A server that is known hears what is for it alone on a channel of its own; others hear all.
-    private func postings(to others: [String]?, isSystem: Bool) -> [Posting] {
+    private func postings(to others: [String]?, except unreachable: [String], isSystem: Bool) -> [Posting] {
         guard let others, self.bus != nil || !others.isEmpty else { return [] }
         let channel = isSystem ? self.channels.cluster : self.channels.bridge
         if others.isEmpty { return [Posting(channel: channel, targets: [], servers: [])] }
         var unknown: [String] = []
         var postings: [Posting] = []
         let roster = self.roster.withLock { $0 }
-        var seen: Set<String> = []
+        var seen = Set(unreachable)
         for name in others where seen.insert(name).inserted {
             guard let incarnation = roster.incarnation(of: name, now: .now()) else {
                 unknown.append(name)
@@ -111,8 +135,9 @@ extension ClusterNode {
     func request(_ request: Request, _ sink: ReplySink) throws -> UInt64 {
         try self.validate(request.event)
         let route = Route(request.target, exceptSelf: request.exceptSelf, name: self.name)
-        let postings = self.postings(to: route.others, isSystem: request.isSystem)
-        let number = try self.open(request, route, sink)
+        let unreachable = self.unreachable(of: route.others)
+        let postings = self.postings(to: route.others, except: unreachable, isSystem: request.isSystem)
+        let number = try self.open(request, route, unreachable, sink)
         if postings.isEmpty { self.perform { $0.published(number, receivers: 0) } }
         var failure: (any Error)?
         var isSent = route.isLocal || postings.isEmpty
@@ -154,7 +179,12 @@ extension ClusterNode {
         return result
     }
 
-    private func open(_ request: Request, _ route: Route, _ sink: ReplySink) throws -> UInt64 {
+    private func open(
+        _ request: Request,
+        _ route: Route,
+        _ unreachable: [String],
+        _ sink: ReplySink
+    ) throws -> UInt64 {
         var targets: [String]?
         if case .servers(let names) = request.target {
             targets = names.filter { $0 != self.name || route.isLocal }
@@ -173,6 +203,7 @@ extension ClusterNode {
                 sink,
                 targets: targets,
                 awaited: awaited,
+                unreachable: unreachable,
                 expected: request.expected,
                 local: route.isLocal ? self.name : nil,
                 deadline: .now() + TimeAmount(request.timeout)
@@ -204,7 +235,11 @@ extension ClusterNode {
                 }
             case .failure(let error):
                 let reason: MissingReply.Reason =
-                    error.code == .outcomeUnknown ? .outcomeUnknown(error.message) : .notSent("\(error)")
+                    switch error.code {
+                    case .outcomeUnknown: .outcomeUnknown(error.message)
+                    case .unreachable: .unreachable
+                    default: .notSent("\(error)")
+                    }
                 self.notPublished(number, posting, reason)
             }
         }
@@ -314,46 +349,6 @@ extension ClusterNode {
         }
     }
 
-    /// - Parameters:
-    ///   - audience: the incarnation whose inbox the channel is; nil for a channel that anyone may hear.
-    ///   - link: for a server of the original, which hears what it has asked for on the link on which it asked.
-    /// - Throws: ``CrossServerError`` with `busUnavailable`, or ``BusMessageError`` when the payload cannot be written.
-    func publish(
-        _ message: BusMessage,
-        to channel: String,
-        audience: UInt64? = nil,
-        over link: BusLink? = nil,
-        completion: (@Sendable (Result<Publication, BusError>) -> Void)?
-    ) throws {
-        guard let bus = self.bus else { throw CrossServerError(.busUnavailable, "this server has no bus") }
-        var buffer = ByteBuffer()
-        try message.write(into: &buffer, as: self.configuration.cluster.encoding)
-        guard let courier = self.courier, link == nil else {
-            return try self.publish(buffer, on: bus, to: channel, over: link, completion: completion)
-        }
-        do throws(BusError) {
-            try courier.publish(consume buffer, to: channel, audience: audience, completion: completion)
-        } catch {
-            throw CrossServerError(error)
-        }
-        ClusterCounters.increment(self.counters.eventsSent)
-    }
-
-    func publish(
-        _ buffer: ByteBuffer,
-        on bus: any Bus,
-        to channel: String,
-        over link: BusLink? = nil,
-        completion: (@Sendable (Result<Publication, BusError>) -> Void)?
-    ) throws(CrossServerError) {
-        do throws(BusError) {
-            try bus.publish(buffer, to: channel, over: link, completion: completion)
-        } catch {
-            throw CrossServerError(error)
-        }
-        ClusterCounters.increment(self.counters.eventsSent)
-    }
-
     private func validate(_ event: String) throws(CrossServerError) {
         let limit = self.configuration.limits.maximumNameLength
         guard 1...limit ~= event.utf8.count else {
@@ -384,15 +379,5 @@ private final class PublicationSum: Sendable {
             return state.remaining == 0 ? state.result : nil
         }
         if let sum { self.completion(sum) }
-    }
-}
-
-extension CrossServerError {
-    init(_ error: BusError) {
-        switch error.code {
-        case .tooManyBytesInFlight: self.init(.overloaded, error.message)
-        case .messageTooLarge: self.init(.messageTooLarge, error.message)
-        default: self.init(.busUnavailable, error.message)
-        }
     }
 }

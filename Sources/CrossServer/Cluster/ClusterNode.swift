@@ -30,6 +30,10 @@ final class ClusterNode: Sendable {
     let listeners = Mutex(ClusterListeners())
     let membership: NIOLoopBoundBox<Membership>
     let roster = Mutex(Roster())
+    /// How many servers live and cannot be reached.
+    let unreachableCount = Atomic(0)
+    let subscriptionWatch: NIOLoopBoundBox<SubscriptionWatch>
+    let busReadiness = Mutex(BusReadiness())
     let uniqueIds = Mutex(UniqueIds())
     let presence: NIOLoopBoundBox<PresenceWatches>
     let routing = Mutex(ClientRouting())
@@ -78,6 +82,7 @@ final class ClusterNode: Sendable {
             eventLoop: eventLoop
         )
         self.presence = .makeBoxSendingValue(PresenceWatches(), eventLoop: eventLoop)
+        self.subscriptionWatch = .makeBoxSendingValue(SubscriptionWatch(), eventLoop: eventLoop)
         self.subscribe(to: self.systemChannels)
         bus?.subscribe(to: cluster.customChannels)
         clients.onWatchedRoomsChange { [weak self] due in self?.tellWatchersSoon(due) }
@@ -267,6 +272,8 @@ final class ClusterCounters: Sendable {
     let handlerFailures = Atomic<Int>(0)
     let messagesNotSent = Atomic<Int>(0)
     let messagesMissed = Atomic<Int>(0)
+    /// Each counts once for each server that it could not reach.
+    let messagesUnreachable = Atomic<Int>(0)
     let clientMessagesReceived = Atomic<Int>(0)
     let clientMessagesDropped = Atomic<Int>(0)
 

@@ -73,6 +73,12 @@ enum ClusterQuestion {
         var number: UInt64
     }
 
+    /// What has become of your messages to others, and of theirs to you?
+    struct Ledger: Event {
+        static let name = "ledger"
+        typealias Reply = DeliveryLedger
+    }
+
     /// Remove a room. Nobody answers.
     struct RemoveRoom: Event {
         static let name = "removeRoom"

@@ -13,7 +13,8 @@ public struct ClusterServer: Sendable, Hashable {
     public var links: [String]
     /// It is about to stop, and takes no new clients.
     public var isStopping: Bool
-    /// Whether a link connects it with this server in both directions.
+    /// Whether a link connects it with this server in both directions. Of a server that only others hear nothing but the
+    /// name and the incarnation is known: the rest is empty.
     public var isReachable: Bool
     public var isThisServer: Bool
 }

@@ -7,17 +7,6 @@ import Synchronization
 final class Courier: Sendable {
     typealias Completion = @Sendable (Result<Publication, BusError>) -> Void
 
-    /// What comes of what was received. Called on the event loop.
-    protocol Delegate: AnyObject, Sendable {
-        func deliver(_ message: ByteBuffer, on channel: String, over link: BusLink)
-        func missed(_ gap: DeliveryGap)
-        /// A message has waited in vain for a link.
-        func unsent(on channel: String, _ error: BusError)
-        func refused(_ problem: String, on channel: String)
-        /// Something failed on the link: does it carry messages?
-        func doubt(_ link: BusLink)
-    }
-
     let bus: any Bus
     private let sending: Mutex<Sending>
     private let receiving: NIOLoopBoundBox<Receiving>
@@ -99,6 +88,24 @@ extension Courier {
         }
         self.tickSoon()
         if let failure { throw failure }
+    }
+
+    /// Publishes a message that is encoded, now or never. It is not repeated.
+    ///
+    /// - Throws: ``BusError``: nothing was sent.
+    func publishOnce(
+        _ message: consuming ByteBuffer,
+        to channel: String,
+        audience: UInt64?,
+        completion: Completion?
+    ) throws(BusError) {
+        try self.sending.withLock { sending throws(BusError) in
+            let outcome = sending.sender.sendOnce(&message, audience: audience, now: .now())
+            let links = try outcome.mapError { BusError($0) }.get()
+            // Who hears several links drops what comes again.
+            try self.bus.publish(message, to: channel, over: links[0], completion: completion)
+            for link in links.dropFirst() { self.tell(message, to: channel, over: link) }
+        }
     }
 
     /// Under the lock, so that messages leave in the order of their numbers.
@@ -260,6 +267,17 @@ extension Courier {
     }
 
     var senderLedger: SenderLedger { self.sending.withLock { $0.sender.ledger } }
+
+    /// What is kept to send it again, and what waits for a link.
+    var sendingBytes: (history: Int, queue: Int) {
+        self.sending.withLock { ($0.sender.historyBytes, $0.sender.queueBytes) }
+    }
+
+    func sent(toInboxesOf servers: [(name: String, incarnation: UInt64)]) -> [Int] {
+        self.sending.withLock { sending in
+            servers.map { sending.sender.sent(toInboxOf: $0.name, $0.incarnation) }
+        }
+    }
 }
 
 // Receiving, on the event loop
@@ -371,20 +389,11 @@ extension Courier {
         self.takeActions()
     }
 
-    func ledger(of incarnation: String) -> ReceiverLedger? {
-        UInt64(incarnation, radix: 36).flatMap { self.receiving.value.receiver.ledger(of: $0) }
-    }
-}
+    func ledger(of incarnation: UInt64) -> ReceiverLedger? { self.receiving.value.receiver.ledger(of: incarnation) }
 
-extension BusError {
-    init(_ refusal: DeliveryRefusal) {
-        switch refusal {
-        case .queueFull: self.init(.tooManyBytesInFlight, "no link is usable, and too many bytes wait for one already")
-        case .expired: self.init(.notConnected, "no link became usable in time")
-        case .unreachable: self.init(.notConnected, "no link leads to the server")
-        case .tooManyStreams: self.init(.tooManyBytesInFlight, "too many channels are in use")
-        case .cannotBeNumbered: self.init(.refused, "the message is no map")
-        case .stopping: self.init(.notConnected, "the server stops")
-        }
-    }
+    /// Other servers from which something may have come, each in its latest life that is known.
+    var senders: [(incarnation: UInt64, name: String, isLive: Bool)] { self.receiving.value.receiver.senders }
+
+    /// What came too early, in bytes.
+    var holdBytes: Int { self.receiving.value.receiver.holdBytes }
 }

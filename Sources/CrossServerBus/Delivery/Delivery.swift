@@ -70,6 +70,8 @@ package enum DeliveryRefusal: Error, Sendable, Hashable {
     case expired
     /// A link is usable, but none that the receiver hears.
     case unreachable
+    /// No link is usable, and the message is to be sent now or never.
+    case notNow
     case tooManyStreams
     /// It is neither a MessagePack map nor a JSON object.
     case cannotBeNumbered
@@ -106,16 +108,30 @@ package struct SenderLedger: Sendable, Hashable {
     package var repeated = 0
     /// Never numbered: the caller got the error.
     package var refused = 0
+    /// Sent once, and not among those above.
+    package var once = 0
 }
 
 /// What a receiver has counted of one life of another server, over all channels.
+///
+/// What is owed is told by the sender's numbers, and the rest is counted message by message:
+///
+///     owed = delivered + repaired + missing + pending
 package struct ReceiverLedger: Sendable, Hashable {
+    /// Sent by the other server, for all that is known, since the first message that it owed.
+    package var owed = 0
     /// Given on as they came.
     package var delivered = 0
     /// Given on after the sender had been asked for them.
     package var repaired = 0
-    /// Reported as missing.
+    /// Reported as missing, with their numbers.
     package var missing = 0
+    /// Held back, or asked for.
+    package var pending = 0
+    /// Gaps of which nobody knows how many messages, if any, they are.
+    package var unknownGaps = 0
+    /// Given on of those that are sent once; none of the others counts these, but ``repeats`` and ``late``.
+    package var once = 0
     /// Came again, and were dropped.
     package var repeats = 0
     /// Came after the sender's life had ended, or were sent before the channel was subscribed, and were dropped.

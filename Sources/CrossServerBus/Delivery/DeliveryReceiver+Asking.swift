@@ -136,7 +136,7 @@ extension DeliveryReceiver {
 
     /// There may be messages on channels that even the sender has forgotten.
     private mutating func reportUnknown(_ peer: Int) {
-        self.peers[peer].ledger.missing += 1
+        self.peers[peer].ledger.unknownGaps += 1
         let gap = DeliveryGap(
             name: self.peers[peer].name,
             incarnation: self.peers[peer].incarnation,

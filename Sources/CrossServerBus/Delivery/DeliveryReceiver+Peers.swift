@@ -153,6 +153,8 @@ extension DeliveryReceiver {
 
     mutating func forgetPeers(_ time: Int64) {
         let history = self.configuration.historyTime.nanoseconds
+        let count = self.peerIndices.count
+        defer { if self.peerIndices.count < count { self.forgetOnce() } }
         for index in self.peerIndices.values.sorted() {
             let age = time - self.peers[index].changedAt
             switch self.peers[index].state {
@@ -174,6 +176,12 @@ extension DeliveryReceiver {
             self.peerIndices[self.peers[index].incarnation] = nil
             self.peers[index] = Peer(incarnation: 0, changedAt: 0)
             self.freePeers.append(index)
+        }
+    }
+
+    private mutating func forgetOnce() {
+        for (channel, subscription) in self.subscriptions where !subscription.once.isEmpty {
+            self.subscriptions[channel]?.once = subscription.once.filter { self.peerIndices[$0.key] != nil }
         }
     }
 }

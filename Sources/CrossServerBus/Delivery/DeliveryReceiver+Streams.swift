@@ -45,6 +45,7 @@ extension DeliveryReceiver {
     /// The subscription's own list is the caller's business.
     mutating func forget(_ index: Int) {
         for number in Array(self.streams[index].held.keys) { _ = self.release(number, index) }
+        self.settle(index)
         self.incomplete.remove(index)
         self.peers[self.streams[index].peer].streams.remove(index)
         self.streamIndices[self.streams[index].key] = nil
@@ -91,12 +92,13 @@ extension DeliveryReceiver {
         let number = max(number, self.streams[index].floor)
         self.streams[index].isPending = false
         self.streams[index].next = number
+        self.streams[index].notOwed = number - 1
         self.streams[index].known = max(self.streams[index].known, number - 1)
         for number in self.streams[index].held.keys.sorted() where number < self.streams[index].next {
             guard let held = self.release(number, index) else { continue }
             // Not owed, but heard: who publishes when a subscription has just come into force is not let down.
             if number >= self.streams[index].floor {
-                self.deliver(held, index)
+                if self.deliver(held, index) { self.peers[self.streams[index].peer].ledger.owed += 1 }
             } else {
                 self.peers[self.streams[index].peer].ledger.late += 1
             }

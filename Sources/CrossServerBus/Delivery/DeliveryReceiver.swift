@@ -41,6 +41,9 @@ package struct DeliveryReceiver: Sendable {
         var known: UInt64 = 0
         /// ``known`` when the sender was last asked: what it says of later ones may still be under way.
         var asked: UInt64 = 0
+        /// How many numbers up to ``known`` are not owed: those before the first one that is, and those that the sender
+        /// has passed over.
+        var notOwed: UInt64 = 0
         /// When to ask next, while something is missing.
         var askAt: Int64?
         var tries = 0
@@ -52,6 +55,8 @@ package struct DeliveryReceiver: Sendable {
         /// Since when it has been in force on all links; nil as long as it is not.
         var inForceSince: Int64?
         var streams: [Int] = []
+        /// The last number of those that are sent once, by incarnation.
+        var once: [UInt64: UInt64] = [:]
     }
 
     package let name: String
@@ -84,6 +89,8 @@ package struct DeliveryReceiver: Sendable {
     static let margin: Int64 = 20_000_000
     /// Sent so much before the subscription was asked for: not owed, and not wanted.
     static let early: Int64 = 30_000_000
+    /// What is sent once is worth nothing later.
+    static let onceWithin: Int64 = 1_000_000_000
 
     package init(
         name: String,
@@ -119,7 +126,38 @@ package struct DeliveryReceiver: Sendable {
 
     /// What was counted of a life of another server; nil when nothing is known of it.
     package func ledger(of incarnation: UInt64) -> ReceiverLedger? {
-        self.peerIndices[incarnation].map { self.peers[$0].ledger }
+        guard let peer = self.peerIndices[incarnation] else { return nil }
+        var ledger = self.peers[peer].ledger
+        for index in self.peers[peer].streams {
+            let pending = self.pending(index)
+            ledger.pending += pending
+            ledger.owed += self.settled(index) + pending
+        }
+        return ledger
+    }
+
+    /// The lives of other servers of which something is known, with their names.
+    package var senders: [(incarnation: UInt64, name: String, isLive: Bool)] {
+        self.peerIndices.compactMap { incarnation, index in
+            let peer = self.peers[index]
+            guard !peer.name.isEmpty else { return nil }
+            return (incarnation: incarnation, name: peer.name, isLive: peer.state == .live)
+        }
+    }
+
+    private func pending(_ index: Int) -> Int {
+        if self.streams[index].isPending { return self.streams[index].held.count }
+        return Int(clamping: max(self.streams[index].known + 1, self.streams[index].next) - self.streams[index].next)
+    }
+
+    /// How many numbers of the stream were owed and are dealt with.
+    private func settled(_ index: Int) -> Int {
+        self.streams[index].isPending ? 0 : Int(clamping: self.streams[index].next - 1 - self.streams[index].notOwed)
+    }
+
+    /// Keeps what was counted of a stream that is forgotten.
+    mutating func settle(_ index: Int) {
+        self.peers[self.streams[index].peer].ledger.owed += self.settled(index)
     }
 
     /// Whether messages of the life are known to be missing, or are held back.
@@ -142,6 +180,7 @@ package struct DeliveryReceiver: Sendable {
         guard let stamp = Stamp(endOf: message) else { return true }
         guard stamp.incarnation != self.incarnation else { return false }
         let time = self.time(now)
+        if stamp.isOnce { return self.takeOnce(stamp, channel, time) }
         var index = self.latest
         if self.streams[index].key.incarnation != stamp.incarnation || self.streams[index].key.channel != channel {
             index = self.streamIndices[Key(incarnation: stamp.incarnation, channel: channel)] ?? 0
@@ -159,6 +198,27 @@ package struct DeliveryReceiver: Sendable {
         }
         self.take(Held(message: message, link: link, stamp: stamp, isRepeat: false), channel, time)
         return false
+    }
+
+    /// A message that is sent once.
+    ///
+    /// - Returns: false when it comes late, or after a later one.
+    private mutating func takeOnce(_ stamp: Stamp, _ channel: String, _ time: Int64) -> Bool {
+        guard let last = self.subscriptions[channel]?.once[stamp.incarnation, default: 0],
+            let peer = self.peerIndices[stamp.incarnation], self.peers[peer].state == .live
+        else { return false }
+        self.peers[peer].clock.observe(uptime: stamp.uptime, at: time)
+        guard let sent = self.peers[peer].clock.time(ofUptime: stamp.uptime), time - sent <= Self.onceWithin else {
+            self.peers[peer].ledger.late += 1
+            return false
+        }
+        guard stamp.number > last else {
+            self.peers[peer].ledger.repeats += 1
+            return false
+        }
+        self.subscriptions[channel]?.once[stamp.incarnation] = stamp.number
+        self.peers[peer].ledger.once += 1
+        return true
     }
 
     /// A message that is not simply the next one. What is due becomes actions.
@@ -188,7 +248,7 @@ package struct DeliveryReceiver: Sendable {
         if !self.streams[index].isPending, stamp.isFirst, stamp.number > self.streams[index].next {
             // The sender has forgotten the stream and goes on above its floor.
             self.giveUp(index, upTo: min(self.streams[index].known, stamp.number - 1), .notKept)
-            self.streams[index].next = max(self.streams[index].next, stamp.number)
+            self.pass(index, to: stamp.number)
         }
         guard self.streams[index].isPending || stamp.number >= self.streams[index].next,
             self.streams[index].held[stamp.number] == nil
@@ -230,8 +290,20 @@ package struct DeliveryReceiver: Sendable {
         while let held = self.release(self.streams[index].next, index) {
             self.streams[index].next += 1
             self.streams[index].tries = 0
-            self.deliver(held, index)
+            self.deliverOwed(held, index)
         }
+    }
+
+    /// The sender has not used the numbers up to this.
+    private mutating func pass(_ index: Int, to number: UInt64) {
+        let next = self.streams[index].next
+        guard number > next else { return }
+        self.streams[index].next = number
+        self.streams[index].notOwed += number - next
+    }
+
+    private mutating func deliverOwed(_ held: Held, _ index: Int) {
+        if !self.deliver(held, index) { self.streams[index].notOwed += 1 }
     }
 
     func isMissingSome(_ index: Int) -> Bool {
@@ -253,18 +325,20 @@ package struct DeliveryReceiver: Sendable {
         }
     }
 
-    mutating func deliver(_ held: Held, _ index: Int) {
+    /// - Returns: false when it was dropped: it was sent before the channel was wanted here.
+    mutating func deliver(_ held: Held, _ index: Int) -> Bool {
         let peer = self.streams[index].peer
         if self.streams[index].needsCare {
             let requestedAt = self.subscriptions[self.streams[index].key.channel]?.requestedAt ?? 0
             if let sent = self.peers[peer].clock.time(ofUptime: held.stamp.uptime), sent < requestedAt - Self.early {
                 self.peers[peer].ledger.late += 1
-                return
+                return false
             }
             self.streams[index].needsCare = false
         }
         if held.isRepeat { self.peers[peer].ledger.repaired += 1 } else { self.peers[peer].ledger.delivered += 1 }
         self.actions.append(.deliver(held.message, on: self.streams[index].key.channel, over: held.link))
+        return true
     }
 
     /// Steps over what is missing up to a number, gives on what is there, and reports the gaps.
@@ -274,7 +348,7 @@ package struct DeliveryReceiver: Sendable {
             self.report(index, upTo: number - 1, reason)
             guard let held = self.release(number, index) else { continue }
             self.streams[index].next = number + 1
-            self.deliver(held, index)
+            self.deliverOwed(held, index)
         }
         self.report(index, upTo: last, reason)
         self.drain(index)
@@ -290,7 +364,11 @@ package struct DeliveryReceiver: Sendable {
     mutating func gap(_ index: Int, first: UInt64?, last: UInt64, _ reason: DeliveryGap.Reason) {
         let key = self.streams[index].key
         let peer = self.streams[index].peer
-        self.peers[peer].ledger.missing += first.map { Int(clamping: last - $0 + 1) } ?? 1
+        if let first {
+            self.peers[peer].ledger.missing += Int(clamping: last - first + 1)
+        } else {
+            self.peers[peer].ledger.unknownGaps += 1
+        }
         self.actions.append(
             .gap(
                 DeliveryGap(

@@ -41,6 +41,8 @@ package struct DeliverySender: Sendable {
         /// The server whose inbox it is; nil when everyone may hear it.
         var audience: UInt64?
         var last: UInt64
+        /// The last number that it has not used.
+        var floor: UInt64
         /// When the last one was sent; nil when none was.
         var lastAt: Int64?
         /// The newest ones, numbered up to ``last``.
@@ -94,12 +96,16 @@ package struct DeliverySender: Sendable {
     var floor: UInt64 = 0
     /// When the last message of a forgotten stream was sent.
     var forgottenUntil: Int64?
+    /// Messages to inboxes whose streams are forgotten, by the incarnation of a live server.
+    var forgottenSends: [UInt64: Int] = [:]
     /// The streams of all messages that are kept, oldest first.
     var order = Deque<UInt32>()
     var keptBytes = 0
     var waitingBytes = 0
     var waitingStreams: Set<Int> = []
     var lastWaiting: UInt64 = 0
+    /// The number of the last message that was sent once.
+    var lastOnce: UInt64 = 0
     /// Sent, with an outcome that nobody knows, and to be sent again.
     var unsure = Deque<DeliveryTicket>()
     /// Streams whose last number is still to be told.
@@ -130,6 +136,13 @@ package struct DeliverySender: Sendable {
 
     func uptime(_ now: NIODeadline) -> Int64 { (now - self.start).nanoseconds / 1_000_000 }
 
+    /// How many messages were sent to the inbox of a live server.
+    package func sent(toInboxOf name: String, _ incarnation: UInt64) -> Int {
+        let stream = self.indices[self.configuration.inbox(name, incarnation)].map { self.streams[$0] }
+        let sent = stream.map { Int(clamping: $0.last - $0.floor) } ?? 0
+        return sent + (self.forgottenSends[incarnation] ?? 0)
+    }
+
     /// Messages that were sent and are kept, in bytes.
     package var historyBytes: Int { self.keptBytes }
     /// Messages that wait for a usable link, in bytes.
@@ -158,6 +171,36 @@ package struct DeliverySender: Sendable {
         }
         guard let ticket = self.number(&message, index, now) else { return self.refused(.cannotBeNumbered) }
         return .publish(ticket, link, more: self.more(index))
+    }
+
+    /// Numbers a message that is published now or never: it is not kept, not repeated, and does not wait for others.
+    ///
+    /// - Returns: the links to publish it on; empty when it is refused.
+    package mutating func sendOnce(
+        _ message: inout ByteBuffer,
+        audience: UInt64? = nil,
+        now: NIODeadline
+    ) -> Result<[BusLink], DeliveryRefusal> {
+        var refusal = DeliveryRefusal.cannotBeNumbered
+        var links = audience.map { self.routes.servers[$0] ?? self.routes.usable } ?? self.routes.everyone
+        if audience != nil || !self.routes.needsAll { links = Array(links.prefix(1)) }
+        let stamp = Stamp(
+            incarnation: self.incarnation,
+            number: self.lastOnce + 1,
+            uptime: self.uptime(now),
+            sincePrevious: Stamp.once
+        )
+        if self.leaving != nil {
+            refusal = .stopping
+        } else if links.isEmpty {
+            refusal = self.routes.usable.isEmpty ? .notNow : .unreachable
+        } else if stamp.append(to: &message) {
+            self.lastOnce += 1
+            self.ledger.once += 1
+            return .success(links)
+        }
+        self.ledger.refused += 1
+        return .failure(refusal)
     }
 
     /// Takes a number back when the message was not sent after all. Possible only for the last one of its stream, at once.
@@ -200,7 +243,7 @@ package struct DeliverySender: Sendable {
             return index
         }
         guard self.indices.count < self.configuration.maximumStreams else { return nil }
-        let stream = Stream(channel: channel, audience: audience, last: self.floor)
+        let stream = Stream(channel: channel, audience: audience, last: self.floor, floor: self.floor)
         let index = self.free.popLast() ?? self.streams.count
         if index == self.streams.count { self.streams.append(stream) } else { self.streams[index] = stream }
         self.indices[channel] = index
@@ -299,8 +342,12 @@ package struct DeliverySender: Sendable {
             else { continue }
             self.floor = max(self.floor, stream.last)
             if let lastAt = stream.lastAt { self.forgottenUntil = max(self.forgottenUntil ?? lastAt, lastAt) }
+            if let audience = stream.audience {
+                self.forgottenSends = self.forgottenSends.filter { self.reach.servers[$0.key] != nil }
+                self.forgottenSends[audience, default: 0] += Int(clamping: stream.last - stream.floor)
+            }
             self.indices[channel] = nil
-            self.streams[index] = Stream(channel: "", audience: nil, last: 0)
+            self.streams[index] = Stream(channel: "", audience: nil, last: 0, floor: 0)
             self.free.append(index)
         }
     }

@@ -16,7 +16,10 @@ package struct Stamp: Sendable, Hashable {
     package var sincePrevious: UInt32
 
     package static let first: UInt32 = 0xFF_FFFF
-    package static let longest: UInt32 = 0xFF_FFFE
+    package static let longest: UInt32 = 0xFF_FFFD
+    /// The message belongs to no stream: it is sent once, and dropped when a later one was there before. Its number is one
+    /// of all such messages of the life.
+    package static let once: UInt32 = 0xFF_FFFE
     package static let maximumNumber: UInt64 = 1 << 40 - 1
     package static let messagePackLength = 25
     package static let jsonLength = 35
@@ -29,6 +32,7 @@ package struct Stamp: Sendable, Hashable {
     }
 
     var isFirst: Bool { self.sincePrevious == Self.first }
+    package var isOnce: Bool { self.sincePrevious == Self.once }
 
     // MARK: Writing
 

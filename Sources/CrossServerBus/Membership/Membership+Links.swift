@@ -28,6 +28,9 @@ extension Membership {
         self.ownLinks.values.filter(\.isProved).sorted { $0.link.number < $1.link.number }
     }
 
+    /// The links that carry messages of this server to itself.
+    package var linksProved: [BusLink] { self.provedLinks.map(\.link) }
+
     /// Whether a message that this server published on the link came back not long ago.
     package func isProved(_ link: BusLink) -> Bool { self.ownLinks[link]?.isProved ?? false }
 

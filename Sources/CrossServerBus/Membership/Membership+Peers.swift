@@ -24,6 +24,8 @@ extension Membership {
         var links: [BusLink: (via: Int, number: UInt64)] = [:]
         /// Since when a newer life of the same name wants to take its place.
         var challengedAt: NIODeadline?
+        /// Since when it is heard, and hears no link on which this server can publish.
+        var unreachableSince: NIODeadline?
     }
 
     /// A nonce that was sent to an inbox.
@@ -71,6 +73,17 @@ extension Membership {
             links: peer.said.links.map(\.name),
             isReachable: self.publishable.contains { self.hears(peer, $0.link) == true }
         )
+    }
+
+    mutating func checkReachability(_ now: NIODeadline) {
+        let links = self.publishable
+        for incarnation in self.current.values {
+            guard let peer = self.peers[incarnation], peer.state == .joined else { continue }
+            let isReachable = links.contains { self.hears(peer, $0.link) == true }
+            if isReachable != (peer.unreachableSince == nil) {
+                self.peers[incarnation]?.unreachableSince = isReachable ? nil : now
+            }
+        }
     }
 
     // MARK: Asking

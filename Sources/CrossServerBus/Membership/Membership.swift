@@ -103,13 +103,20 @@ package struct Membership: Sendable {
         )
     }
 
-    /// Servers that others hear, but this one has not heard for a while: sorted by name.
+    /// Servers that live and cannot be reached, sorted by name: that others hear, but this one has not heard for a while,
+    /// and that this one hears, but that have not heard it for a while.
     package func unreachable(now: NIODeadline) -> [Announcement.HeardServer] {
-        let patience = self.configuration.deadAfter * 2
-        return self.mentions.filter { $0.value.last - $0.value.first >= patience && self.isRecent($0.value, now) }.map(
-            \.key
-        )
-        .sorted { ($0.name, $0.incarnation) < ($1.name, $1.incarnation) }
+        let patience = self.configuration.deadAfter
+        // Who mentions it may notice its death so much later than this server.
+        let mentioned = self.mentions.filter { server, mention in
+            mention.last - mention.first >= patience * 2 && self.isRecent(mention, now)
+                && self.peer(named: server.name) == nil
+        }
+        let deaf = self.live.filter { peer in
+            peer.said.role == .server && peer.unreachableSince.map { now - $0 >= patience } ?? false
+        }
+        let servers = mentioned.map(\.key) + deaf.map { .init(name: $0.said.name, incarnation: $0.said.incarnation) }
+        return servers.sorted { ($0.name, $0.incarnation) < ($1.name, $1.incarnation) }
     }
 
     /// The interval that goes with the number of servers.
@@ -147,6 +154,7 @@ package struct Membership: Sendable {
         guard !self.hasEnded else { return [] }
         var actions = self.checkLinks(now)
         self.expirePeers(now, &actions)
+        self.checkReachability(now)
         self.askAgain(now, &actions)
         self.expireRivals(now)
         self.mentions = self.mentions.filter { self.isRecent($0.value, now) }

@@ -16,6 +16,8 @@ public struct MissingReply: Sendable, Hashable {
         case stopped
         /// The server has not been heard for so long that it counts as dead.
         case died
+        /// The server lives, and no link connects it with this one.
+        case unreachable
         /// This server stops.
         case stopping
     }
@@ -40,6 +42,7 @@ extension MissingReply.Reason: CustomStringConvertible {
         case .invalidReply(let reason): "the reply is not as expected: \(reason)"
         case .stopped: "the server has stopped"
         case .died: "the server has died"
+        case .unreachable: "no link leads to the server"
         case .stopping: "this server stops"
         }
     }

@@ -162,6 +162,7 @@ package struct RequestTable<Sink> {
     /// - Parameters:
     ///   - targets: nil when every server is asked.
     ///   - awaited: the servers that are known, when every server is asked.
+    ///   - unreachable: servers that cannot be asked: missing from the beginning, if they are among the targets.
     ///   - expected: how many answers end the request; nil for those of all targets, or of all that are awaited and the
     ///     others of whom ``published(_:receivers:)`` tells.
     ///   - local: this server's name when it handles the request too.
@@ -170,12 +171,14 @@ package struct RequestTable<Sink> {
         _ sink: Sink,
         targets: [String]?,
         awaited: [String] = [],
+        unreachable: [String] = [],
         expected: Int?,
         local: String?,
         deadline: NIODeadline
     ) -> Number {
         self.lastNumber += 1
         var names = targets ?? (local.map { awaited + [$0] } ?? awaited)
+        if targets == nil, !unreachable.isEmpty { names += unreachable.filter { !awaited.contains($0) } }
         if names.count > 1, targets != nil {
             var seen: Set<String> = []
             names = names.filter { seen.insert($0).inserted }
@@ -187,16 +190,23 @@ package struct RequestTable<Sink> {
             expected: expected,
             local: local
         )
+        for server in unreachable where names.contains(server) {
+            self.entries[self.lastNumber]?.gone.append(MissingReply(server: server, reason: .unreachable))
+            self.entries[self.lastNumber]?.openNames -= 1
+        }
         self.insert(Deadline(time: deadline, number: self.lastNumber))
         return self.lastNumber
     }
 
-    /// A request to every server went out to so many others; nil when that is not known.
+    /// A request went out, and if it is one to every server then to so many others; nil when that is not known.
     @inlinable
     package mutating func published(_ number: Number, receivers: Int?) -> Action? {
-        guard let entry = self.entries[number], entry.others == nil, let receivers else { return nil }
-        let known = entry.names.count - (entry.local == nil ? 0 : 1)
-        self.entries[number]?.others = max(receivers - known, 0)
+        guard let entry = self.entries[number] else { return nil }
+        if entry.others == nil, let receivers {
+            let deaf = entry.gone.count { $0.reason == .unreachable }
+            let known = entry.names.count - deaf - (entry.local == nil ? 0 : 1)
+            self.entries[number]?.others = max(receivers - known, 0)
+        }
         return self.endIfComplete(number, reply: nil)
     }
 

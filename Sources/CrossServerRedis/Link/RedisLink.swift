@@ -187,6 +187,8 @@ extension RedisLink {
         self.subscriber.value?.isConfirmed(channel) ?? false
     }
 
+    var channelsNotSubscribed: [UnsubscribedChannel] { self.subscriber.value?.channelsNotSubscribed ?? [] }
+
     func publisherOpened(_ handler: PublisherHandler) {
         self.publisher.value = handler
         self.changed(.publisher, isHealthy: true, nil)

@@ -57,6 +57,12 @@ final class Subscriber {
         self.subscriptions.isConfirmed(channel)
     }
 
+    var channelsNotSubscribed: [UnsubscribedChannel] {
+        self.subscriptions.unconfirmed.map {
+            UnsubscribedChannel(channel: $0, refusal: self.subscriptions.refusal(of: $0))
+        }
+    }
+
     func opened(_ connection: SubscriberHandler) {
         self.connection = connection
         self.subscriptions.connected()

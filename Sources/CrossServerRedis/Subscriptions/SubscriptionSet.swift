@@ -38,6 +38,8 @@ struct SubscriptionSet {
     /// Channels in one command.
     let batchSize: Int
     private var entries: [String: Entry] = [:]
+    /// Channels that are wanted and not in force, while there is a connection.
+    private(set) var unconfirmed: Set<String> = []
     /// Channels whose connection state may have to follow.
     private var dirty: [String] = []
     private var commands: Deque<Command> = []
@@ -88,6 +90,7 @@ struct SubscriptionSet {
         self.commands = []
         self.answered = 0
         self.dirty = []
+        self.unconfirmed = []
         self.initial = 0
         self.entries = self.entries.compactMapValues { $0.isWanted ? Entry(isWanted: true) : nil }
     }
@@ -119,6 +122,7 @@ struct SubscriptionSet {
                 }
             }
             self.entries[channel] = entry.isWanted || entry.unanswered > 0 ? entry : nil
+            self.noteWhetherConfirmed(channel)
         }
         self.dirty = []
         // A channel is in one of them only, so their order is free.
@@ -215,6 +219,7 @@ struct SubscriptionSet {
         }
         let isNeeded = entry.isWanted || entry.isAsked || entry.unanswered > 0 || entry.isDirty
         self.entries[channel] = isNeeded ? entry : nil
+        self.noteWhetherConfirmed(channel)
     }
 
     /// One command about the channel is answered.
@@ -224,6 +229,15 @@ struct SubscriptionSet {
         body(&entry)
         let isNeeded = entry.isWanted || entry.isAsked || entry.unanswered > 0 || entry.isDirty
         self.entries[channel] = isNeeded ? entry : nil
+        self.noteWhetherConfirmed(channel)
+    }
+
+    private mutating func noteWhetherConfirmed(_ channel: String) {
+        if self.isConnected, let entry = self.entries[channel], entry.isWanted, !entry.isConfirmed {
+            self.unconfirmed.insert(channel)
+        } else if !self.unconfirmed.isEmpty {
+            self.unconfirmed.remove(channel)
+        }
     }
 
     private mutating func countAnswer(_ channel: String) {

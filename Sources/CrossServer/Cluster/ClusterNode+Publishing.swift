@@ -1,0 +1,67 @@
+import CrossServerBus
+import CrossServerWire
+import NIOCore
+import Synchronization
+
+extension ClusterNode {
+    /// - Parameters:
+    ///   - audience: the incarnation whose inbox the channel is; nil for a channel that anyone may hear.
+    ///   - link: for a server of the original, which hears what it has asked for on the link on which it asked.
+    /// - Throws: ``CrossServerError`` with `busUnavailable`, or ``BusMessageError`` when the payload cannot be written.
+    func publish(
+        _ message: BusMessage,
+        to channel: String,
+        audience: UInt64? = nil,
+        over link: BusLink? = nil,
+        delivery: WebSocketCrossServerAdapter.Configuration.Delivery = .ordered,
+        completion: (@Sendable (Result<Publication, BusError>) -> Void)?
+    ) throws {
+        guard let bus = self.bus else { throw CrossServerError(.busUnavailable, "this server has no bus") }
+        var buffer = ByteBuffer()
+        try message.write(into: &buffer, as: self.configuration.cluster.encoding)
+        guard let courier = self.courier, link == nil else {
+            return try self.publish(buffer, on: bus, to: channel, over: link, completion: completion)
+        }
+        do throws(BusError) {
+            switch delivery {
+            case .ordered:
+                try courier.publish(consume buffer, to: channel, audience: audience, completion: completion)
+            case .bestEffort:
+                try courier.publishOnce(consume buffer, to: channel, audience: audience, completion: completion)
+            }
+        } catch {
+            throw CrossServerError(error)
+        }
+        ClusterCounters.increment(self.counters.eventsSent)
+        if audience == nil {
+            let count = self.unreachableCount.load(ordering: .relaxed)
+            if count > 0 { self.counters.messagesUnreachable.wrappingAdd(count, ordering: .relaxed) }
+        }
+    }
+
+    func publish(
+        _ buffer: ByteBuffer,
+        on bus: any Bus,
+        to channel: String,
+        over link: BusLink? = nil,
+        completion: (@Sendable (Result<Publication, BusError>) -> Void)?
+    ) throws(CrossServerError) {
+        do throws(BusError) {
+            try bus.publish(buffer, to: channel, over: link, completion: completion)
+        } catch {
+            throw CrossServerError(error)
+        }
+        ClusterCounters.increment(self.counters.eventsSent)
+    }
+}
+
+extension CrossServerError {
+    init(_ error: BusError) {
+        switch error.code {
+        case .tooManyBytesInFlight: self.init(.overloaded, error.message)
+        case .messageTooLarge: self.init(.messageTooLarge, error.message)
+        case .unreachable: self.init(.unreachable, error.message)
+        default: self.init(.busUnavailable, error.message)
+        }
+    }
+}

@@ -1,0 +1,111 @@
+import CoreMetrics
+import CrossServerBus
+import NIOCore
+import Synchronization
+
+// Counting costs the messages nothing: what the server counts anyhow is handed to the metrics backend now and then.
+// Documentation/metrics.md has a table of all of them.
+extension WebSocketCrossServerAdapter {
+    private static let metricsInterval = TimeAmount.seconds(5)
+
+    /// - Returns: nil when nobody takes the metrics.
+    func startMetrics() -> RepeatedTask? {
+        let factory = self.configuration.metricsFactory ?? MetricsSystem.factory
+        guard !(factory is NOOPMetricsHandler) else { return nil }
+        let book = MetricsBook(factory: factory, dimensions: [("server", self.serverName)])
+        self.metrics.withLock { $0 = book }
+        return self.cluster.eventLoop.scheduleRepeatedTask(initialDelay: .zero, delay: Self.metricsInterval) {
+            [weak self] _ in
+            self?.recordMetrics()
+        }
+    }
+
+    /// Records them now, and not only when it is time.
+    package func updateMetrics() async throws {
+        try await self.cluster.eventLoop.submit { self.recordMetrics() }.get()
+    }
+
+    /// On the node's event loop.
+    func recordMetrics() {
+        self.metrics.withLock { book in
+            guard var changed = book else { return }
+            // Taken out meanwhile, so that it is not copied.
+            book = nil
+            self.recordClients(in: &changed)
+            self.recordServers(in: &changed)
+            self.recordDelivery(in: &changed)
+            changed.endUpdate()
+            book = changed
+        }
+    }
+
+    private func recordClients(in book: inout MetricsBook) {
+        let statistics = self.statistics
+        book.record("crossserver.ready", self.readiness.isReady ? 1 : 0)
+        book.record("crossserver.connections", statistics.connections)
+        book.record("crossserver.sockets", statistics.boundIds)
+        book.record("crossserver.rooms", statistics.rooms)
+        book.record("crossserver.requests", statistics.outstandingRequests, ("to", "clients"))
+        book.record("crossserver.requests", statistics.cluster.outstandingRequests, ("to", "servers"))
+        book.count("crossserver.client.messages", statistics.messagesReceived, ("direction", "received"))
+        book.count("crossserver.client.messages", statistics.messagesSent, ("direction", "sent"))
+        book.count("crossserver.client.messages.dropped", statistics.invalidMessages, ("reason", "invalid"))
+        book.count("crossserver.client.messages.dropped", statistics.messagesOverRate, ("reason", "rate"))
+        book.count("crossserver.client.messages.dropped", statistics.messagesDropped, ("reason", "slow"))
+        book.count("crossserver.handler.failures", statistics.handlerFailures, ("from", "clients"))
+        book.count("crossserver.handler.failures", statistics.cluster.handlerFailures, ("from", "servers"))
+        book.count("crossserver.replies.ignored", statistics.repliesIgnored, ("from", "clients"))
+        book.count("crossserver.replies.ignored", statistics.cluster.repliesIgnored, ("from", "servers"))
+    }
+
+    private func recordServers(in book: inout MetricsBook) {
+        guard let bus = self.cluster.bus else { return }
+        let (live, unreachable, originals) = self.cluster.roster.withLock {
+            ($0.members.count + 1, $0.unreachable.count, $0.originalServerCount)
+        }
+        book.record("crossserver.cluster.servers", live, ("kind", "live"))
+        book.record("crossserver.cluster.servers", unreachable, ("kind", "unreachable"))
+        book.record("crossserver.cluster.servers", originals, ("kind", "original"))
+        let proved = self.cluster.membership.value.linksProved
+        for link in bus.links {
+            book.record("crossserver.bus.link.up", proved.contains(link.link) ? 1 : 0, ("link", link.name))
+        }
+        let statistics = self.statistics.cluster
+        book.count("crossserver.bus.messages", statistics.messagesSent, ("direction", "sent"))
+        book.count("crossserver.bus.messages", statistics.eventsReceived, ("direction", "received.events"))
+        book.count("crossserver.bus.messages", statistics.clientMessagesReceived, ("direction", "received.clients"))
+        book.count("crossserver.bus.messages.dropped", statistics.invalidMessages, ("reason", "invalid"))
+        book.count("crossserver.bus.messages.dropped", statistics.handlersRefused, ("reason", "handlers"))
+        book.count("crossserver.bus.messages.dropped", statistics.clientMessagesDropped, ("reason", "eventloop"))
+        book.count("crossserver.bus.messages.dropped", statistics.messagesNotSent, ("reason", "unsent"))
+    }
+
+    private func recordDelivery(in book: inout MetricsBook) {
+        guard let courier = self.cluster.courier else { return }
+        let ledger = self.cluster.ledger()
+        book.count("crossserver.delivery.sent", ledger.sent)
+        book.count("crossserver.delivery.republished", ledger.republished)
+        book.count("crossserver.delivery.repeated", ledger.repeated)
+        book.count("crossserver.delivery.refused", ledger.refused)
+        book.count("crossserver.delivery.besteffort", ledger.bestEffort)
+        book.count("crossserver.delivery.unreachable", ledger.unreachable)
+        for (name, received) in ledger.received { self.record(received, of: name, in: &book) }
+        let bytes = courier.sendingBytes
+        book.record("crossserver.delivery.bytes", bytes.history, ("kind", "history"))
+        book.record("crossserver.delivery.bytes", bytes.queue, ("kind", "queue"))
+        book.record("crossserver.delivery.bytes", courier.holdBytes, ("kind", "hold"))
+    }
+
+    private func record(_ received: DeliveryLedger.Received, of peer: String, in book: inout MetricsBook) {
+        let life = received.incarnation
+        book.count("crossserver.delivery.owed", received.sent, life: life, ("peer", peer))
+        for (outcome, count) in [
+            ("delivered", received.delivered), ("repaired", received.repaired), ("missed", received.missed),
+            ("repeat", received.repeats), ("late", received.late), ("besteffort", received.bestEffort),
+        ] {
+            book.count("crossserver.delivery.received", count, life: life, ("peer", peer), ("outcome", outcome))
+        }
+        book.count("crossserver.delivery.gaps.unknown", received.unknownGaps, life: life, ("peer", peer))
+        book.record("crossserver.delivery.pending", received.pending, ("peer", peer))
+    }
+}
