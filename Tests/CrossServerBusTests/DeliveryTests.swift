@@ -126,6 +126,23 @@ import Testing
         #expect((ledger?.delivered ?? 0) + (ledger?.repaired ?? 0) + (ledger?.missing ?? 0) == 20_000)
     }
 
+    @Test func whoComesBackAfterALongSilenceMayHaveSentBefore() {
+        var pair = DeliveryPair { $0.historyTime = .seconds(2) }
+        pair.receive(pair.send(1))
+        _ = pair.send(2)
+        pair.receiver.left(1, .died, now: pair.now)
+        for _ in 0..<12 {
+            pair.wait(.seconds(1))
+            // What it says is lost.
+            _ = pair.sender.tick(now: pair.now)
+            pair.receiver.tick(now: pair.now)
+        }
+        pair.receiver.joined(1, name: "a", uptime: .milliseconds(12_100), now: pair.now)
+        pair.exchange()
+        #expect(pair.gaps.count == 1)
+        #expect(pair.delivered == [1])
+    }
+
     @Test func theEndOfALifeReportsWhatIsMissing() {
         var pair = DeliveryPair()
         let messages = (1...4).map { pair.send(UInt8($0)) }

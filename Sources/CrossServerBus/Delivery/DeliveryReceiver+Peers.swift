@@ -18,6 +18,8 @@ extension DeliveryReceiver {
         var name = ""
         var state = State.unknown
         var changedAt: Int64
+        /// When it fell silent, if its silence has ended it: since then messages may have been missed.
+        var silentSince: Int64?
         var clock = PeerClock()
         var streams: Set<Int> = []
         var sync: Sync?
@@ -83,7 +85,9 @@ extension DeliveryReceiver {
         guard let index = self.peer(incarnation, time) else { return }
         self.peers[index].name = name
         self.peers[index].clock.observe(uptime: uptime.nanoseconds / 1_000_000, at: time)
-        let since = self.peers[index].state == .unknown ? self.time(self.start) : self.peers[index].changedAt
+        let changedAt = self.peers[index].silentSince ?? self.peers[index].changedAt
+        let since = self.peers[index].state == .unknown ? self.time(self.start) : changedAt
+        self.peers[index].silentSince = nil
         self.peers[index].state = .live
         self.peers[index].changedAt = time
         for stream in self.peers[index].streams.sorted() { self.begin(stream, time) }
@@ -165,6 +169,7 @@ extension DeliveryReceiver {
                 guard age > 2 * history else { continue }
                 self.endStreams(index)
                 self.peers[index].state = .ended
+                self.peers[index].silentSince = self.peers[index].changedAt
                 self.peers[index].changedAt = time
                 continue
             case .ended:
