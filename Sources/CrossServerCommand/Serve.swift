@@ -171,7 +171,7 @@ extension WebSocketCrossServerAdapter {
         let deadline = clock.now + .seconds(3)
         while !self.readiness.isReady, !Task.isCancelled {
             guard clock.now < deadline else {
-                return self.logger.warning("not ready yet", metadata: ["readiness": "\(self.readiness)"])
+                return self.logger.warning("not ready yet", metadata: self.readiness.metadata)
             }
             // Cancelled when it stops: then the loop ends.
             try? await Task.sleep(for: .milliseconds(10))

@@ -1,3 +1,5 @@
+package import Logging
+
 /// Whether a server can do its work now, and what hinders it.
 public struct Readiness: Sendable, Hashable {
     /// What hinders the server; empty when it is ready.
@@ -53,5 +55,13 @@ extension Readiness: CustomStringConvertible {
         let unreachable = self.unreachableServers.map { "no link leads to the server \($0)" }
         let lines = (self.isReady ? ["ready"] : ["not ready"]) + self.problems.map(\.description) + unreachable
         return lines.joined(separator: "\n")
+    }
+
+    /// For a log, where a record has to be one line.
+    package var metadata: Logger.Metadata {
+        var metadata: Logger.Metadata = [:]
+        if !self.isReady { metadata["problems"] = .array(self.problems.map { "\($0)" }) }
+        if !self.unreachableServers.isEmpty { metadata["unreachable"] = .array(self.unreachableServers.map { "\($0)" }) }
+        return metadata
     }
 }

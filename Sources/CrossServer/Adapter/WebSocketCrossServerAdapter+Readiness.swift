@@ -58,7 +58,7 @@ extension WebSocketCrossServerAdapter {
             return last != readiness
         }
         guard isNews else { return }
-        self.logger.info(readiness.isReady ? "ready" : "not ready", metadata: ["readiness": "\(readiness)"])
+        self.logger.info(readiness.isReady ? "ready" : "not ready", metadata: readiness.metadata)
         self.readinessReports.emit(readiness)
     }
 }
