@@ -83,6 +83,20 @@ import Testing
         #expect(!pair.receiver.isBusy || pair.asked.count == 1)
     }
 
+    @Test func asksAtOnceWhenThereIsALinkAgain() {
+        var pair = DeliveryPair()
+        let messages = (1...3).map { pair.send(UInt8($0)) }
+        pair.reach([], heardBy: [])
+        for index in [0, 2] { pair.receive(messages[index]) }
+        pair.wait(.milliseconds(5))
+        pair.exchange()
+        #expect(pair.asked.isEmpty)
+        pair.reach(DeliveryPair.links, heardBy: DeliveryPair.links)
+        pair.wait(.milliseconds(1))
+        pair.exchange()
+        #expect(pair.delivered == [1, 2, 3])
+    }
+
     @Test func aLostFirstAndLastMessageIsFound() {
         var pair = DeliveryPair()
         _ = pair.send(1)

@@ -37,6 +37,9 @@ struct Count {
     var latest = 0.0
     private var seen: [Bool] = []
 
+    /// Messages that are missing before the last.
+    var holes: Int { self.seen.count - self.received }
+
     mutating func add(_ stamp: LoadStamp) {
         let elapsed = Double((NIODeadline.now() - stamp.sentAt).nanoseconds) / 1e6
         self.latest = max(self.latest, elapsed)

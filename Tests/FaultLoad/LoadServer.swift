@@ -13,6 +13,7 @@ final class LoadServer: Sendable {
     private let isSender: Bool
     private let links = Mutex<[String: BusLink]>([:])
     private let load: Load
+    private let lives: Lives
     private let counts = Mutex<[Kind: Count]>([:])
     private let missed = Mutex((count: 0, unknown: 0))
 
@@ -24,6 +25,8 @@ final class LoadServer: Sendable {
         self.bus = try RedisBus(nodes: [], configuration: redis, logger: logger)
         var configuration = WebSocketCrossServerAdapter.Configuration()
         configuration.cluster.uniqueIds = .replacing
+        // What was repaired comes all at once, and is not to be lost on the way from this process to its own client.
+        configuration.limits.outbound.maximumWaitingBytes = 256 << 20
         self.isSender = name == "send"
         self.adapter = WebSocketCrossServerAdapter(
             serverName: name,
@@ -33,6 +36,7 @@ final class LoadServer: Sendable {
             logger: logger
         )
         self.load = Load(self.adapter)
+        self.lives = Lives(self.adapter)
     }
 
     func add(_ url: String) throws {
@@ -52,6 +56,7 @@ final class LoadServer: Sendable {
                 if missed.count == nil { state.unknown += 1 }
             }
         }
+        self.lives.listen()
         try await self.adapter.waitForBus()
         if self.isSender {
             while !self.adapter.servers.contains(where: { $0.name == "receive" }) {
@@ -76,6 +81,7 @@ final class LoadServer: Sendable {
         for kind in [Kind.room, .client] {
             client.on(kind.rawValue) { payload in self.count(payload, as: kind) }
         }
+        client.on(.close) { close in fatalError("the client was closed: \(close)") }
         // Lives as long as the process, and must.
         Task {
             do { try await client.run() } catch { fatalError("the client has ended: \(error)") }
@@ -100,6 +106,16 @@ final class LoadServer: Sendable {
             self.load.start(rate: Int(words[1]) ?? 0, seconds: Double(words[2]) ?? 0, bytes: Int(words[3]) ?? 0)
         case "report":
             return await self.report()
+        case "servers":
+            return ["servers": Payload(self.adapter.servers.map { Payload($0.name) })]
+        case "ask" where words.count > 1:
+            self.lives.ask(words[1], count: words.count > 2 ? Int(words[2]) : nil)
+        case "tell":
+            self.lives.tell()
+        case "stop":
+            self.lives.stop()
+        case "lives":
+            return self.lives.report
         case "quit":
             break
         default:

@@ -22,6 +22,9 @@ struct Roster: Sendable {
     /// Servers of the original on each link; nil when the link cannot say.
     var originals: [BusLink: Int?] = [:]
 
+    /// Whether there is no other server, nor one that may come back.
+    var isAlone: Bool { self.members.isEmpty && self.silent.isEmpty }
+
     /// The life to which messages for a name go.
     func incarnation(of name: String, now: NIODeadline) -> String? {
         self.members[name]?.incarnation ?? self.silent[name].flatMap { $0.until > now ? $0.incarnation : nil }

@@ -33,7 +33,7 @@ extension ClusterNode {
     func send(_ message: EncodedMessage, toClients ids: [String]) throws {
         guard self.bus != nil, !ids.isEmpty else { return }
         let frame = message.payload
-        let (areAlone, hasOriginals) = self.roster.withLock { ($0.members.isEmpty, $0.originalServerCount > 0) }
+        let (areAlone, hasOriginals) = self.roster.withLock { ($0.isAlone, $0.originalServerCount > 0) }
         guard self.findsHolders, !areAlone else { return try self.publish(frame, toAllFor: ids, ask: nil) }
         // Published under the lock, which keeps the order; publishing puts the message in a queue.
         try self.routing.withLock { routing in

@@ -115,7 +115,18 @@ extension DeliveryReceiver {
     }
 
     package mutating func update(_ reach: Reach) {
+        let epoch = self.routes.epoch
         self.routes.update(reach, suspended: [:])
+        guard epoch != self.routes.epoch, !self.routes.usable.isEmpty else { return }
+        // What was asked on the way that it was may not have come through.
+        for index in self.incomplete where self.streams[index].askAt != nil {
+            self.streams[index].askAt = 0
+            self.streams[index].tries = 0
+        }
+        // The second time has its own moment.
+        for index in self.peers.indices where self.peers[index].sync?.againAt != nil {
+            self.peers[index].sync?.askAt = 0
+        }
     }
 
     /// This server may have missed messages since then: a link was lost, has come back, or was found to be deaf; a
