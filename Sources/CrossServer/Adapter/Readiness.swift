@@ -61,7 +61,9 @@ extension Readiness: CustomStringConvertible {
     package var metadata: Logger.Metadata {
         var metadata: Logger.Metadata = [:]
         if !self.isReady { metadata["problems"] = .array(self.problems.map { "\($0)" }) }
-        if !self.unreachableServers.isEmpty { metadata["unreachable"] = .array(self.unreachableServers.map { "\($0)" }) }
+        if !self.unreachableServers.isEmpty {
+            metadata["unreachable"] = .array(self.unreachableServers.map { "\($0)" })
+        }
         return metadata
     }
 }
