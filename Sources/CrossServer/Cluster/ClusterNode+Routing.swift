@@ -136,6 +136,13 @@ extension ClusterNode {
         self.changeLocations { $0.connectedHere(id, now: .now()) }
     }
 
+    /// A client has logged in at another server.
+    func clientConnected(_ id: String, at server: String) {
+        guard let member = self.roster.withLock({ $0.members[server] }) else { return }
+        let holder = Holder(name: member.name, incarnation: member.incarnation)
+        self.routing.withLock { $0.locations.moved(id, to: holder, now: .now()) }
+    }
+
     /// Who has died holds no client any more. But when this server could not hear, its messages wait, and must not be
     /// overtaken by others on another way.
     func serverLeft(_ member: Member, _ reason: MembershipAction.LeaveReason) {
