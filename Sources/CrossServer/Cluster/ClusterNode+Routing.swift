@@ -81,18 +81,16 @@ extension ClusterNode {
             let inbox = self.channels.inbox(of: holder.name, incarnation: holder.incarnation)
             let audience = UInt64(holder.incarnation, radix: 36)
             try self.publish(.clients(message), to: inbox, audience: audience) { [weak self] result in
-                guard let self, self.hasReachedNobody(result) else { return }
+                guard let self else { return }
                 // In another turn: this may be called while the lock is held.
-                self.eventLoop.execute { self.refused(message, id, epoch, number) }
+                if self.courier == nil {
+                    guard result.reachedNobody else { return }
+                    self.eventLoop.execute { self.refused(message, id, epoch, number) }
+                } else if case .failure(let error) = result {
+                    // What has waited in vain is not sent any more; the holder sends back what comes behind it.
+                    self.unsent(on: inbox, error)
+                }
             }
-        }
-    }
-
-    /// Whether it is sure that nobody has received the message, and nobody will: what has a number is asked for.
-    private func hasReachedNobody(_ result: Result<Publication, BusError>) -> Bool {
-        switch result {
-        case .success(let publication): publication.receivers == 0 && self.courier == nil
-        case .failure(let error): error.code != .outcomeUnknown
         }
     }
 
@@ -252,6 +250,16 @@ extension ClusterNode {
             try self.publish(.clients(answer), to: inbox, audience: audience, completion: nil)
         } catch {
             self.notSent("answer to a server", error)
+        }
+    }
+}
+
+extension Result<Publication, BusError> {
+    /// Whether it is sure that nobody has received the message. What has a number is asked for, all the same.
+    fileprivate var reachedNobody: Bool {
+        switch self {
+        case .success(let publication): publication.receivers == 0
+        case .failure(let error): error.code != .outcomeUnknown
         }
     }
 }
