@@ -295,6 +295,7 @@ class Cluster:
 
     def figures(self):
         figures = collections.Counter(received=0, lost=0, repeated=0, strange=0, disordered=0, latest=0)
+        self.disordered = []  # clients, and the number that came late
         missing = {number: set(expected) for number, (_, _, expected, _) in self.sent.items()}
         for client in self.clients.values():
             newest, seen = {}, set()
@@ -303,11 +304,13 @@ class Cluster:
                 figures["received"] += 1
                 figures["strange"] += client.id not in expected
                 figures["repeated"] += number in seen
-                figures["disordered"] += number < newest.get((connection, sender, kind), -1)
+                if number < newest.get((connection, sender, kind), -1):
+                    self.disordered.append((client, number))
                 figures["latest"] = max(figures["latest"], round((at - sent_at) * 1_000))
                 newest[connection, sender, kind] = number
                 seen.add(number)
                 missing[number].discard(client.id)
+        figures["disordered"] = len(self.disordered)
         figures["lost"] = sum(map(len, missing.values()))
         self.missing = {number: ids for number, ids in missing.items() if ids}
         return figures

@@ -23,21 +23,28 @@ struct Measurement {
 
     /// One client on each server, with the server's number as its id.
     static func rows(servers count: Int) async throws -> [Row] {
-        try await Self.run(servers: count, subscribesEachRoom: false) { try await $0.allRows() }
+        try await Self.run(servers: count) { try await $0.allRows() }
+            + Self.run(servers: count, uniqueIds: .perServer) { measurement in
+                [
+                    try await measurement.toOneClient("to one client, ids not unique"),
+                    try await measurement.requestToOneClient("request to a client, ids not unique"),
+                ]
+            }
             + Self.run(servers: count, subscribesEachRoom: true) { measurement in
                 [try await measurement.room(membersOn: 2, "room of 2, a channel for each room", isShared: true)]
             }
     }
 
+    /// - Parameter uniqueIds: when they are not unique a client may be on several servers, and all are told.
     private static func run(
         servers count: Int,
-        subscribesEachRoom: Bool,
+        uniqueIds: WebSocketCrossServerAdapter.Configuration.UniqueIds = .replacing,
+        subscribesEachRoom: Bool = false,
         _ body: (Measurement) async throws -> [Row]
     ) async throws -> [Row] {
         var configuration = WebSocketCrossServerAdapter.Configuration()
         configuration.cluster.subscribesEachRoom = subscribesEachRoom
-        // Without it a client may be on several servers, and all are told.
-        configuration.cluster.uniqueIds = .replacing
+        configuration.cluster.uniqueIds = uniqueIds
         let hub = InProcessBus.Hub(eventLoopGroup: MultiThreadedEventLoopGroup.singleton)
         let buses = (0..<count).map { _ in CountingBus(hub.makeBus()) }
         return try await withCluster(
@@ -64,25 +71,13 @@ struct Measurement {
     private func allRows() async throws -> [Row] {
         let last = self.servers.count - 1
         var rows: [Row] = []
-        rows.append(
-            try await self.row("to one client", per: 1) {
-                try self.servers[0].toSocketId("\(last)", "note", 1)
-                _ = try await self.clients[last].next("note")
-            }
-        )
+        rows.append(try await self.toOneClient("to one client"))
         rows.append(
             try await self.row("request to one server, and reply", per: 2) {
                 _ = try await self.servers[0].emitCrossServer("echo", to: .server("node\(last)"), timeout: .seconds(30))
             }
         )
-        rows.append(
-            try await self.row("request to one client, and reply", per: 2) {
-                async let reply = self.servers[0].emit(toSocketId: "\(last)", "ask", timeout: .seconds(30))
-                let envelope = try Envelope(scanning: try await self.clients[last].nextMessage().payload)
-                self.clients[last].send(#"{"requestId":"\#(envelope.requestId?.string ?? "")"}"#)
-                _ = try await reply
-            }
-        )
+        rows.append(try await self.requestToOneClient("request to one client, and reply"))
         for count in Set([1, 2, self.servers.count]).sorted() {
             rows.append(try await self.room(membersOn: count, "room of \(count) servers"))
         }
@@ -94,6 +89,24 @@ struct Measurement {
             }
         )
         return rows
+    }
+
+    private func toOneClient(_ kind: String) async throws -> Row {
+        let last = self.servers.count - 1
+        return try await self.row(kind, per: 1) {
+            try self.servers[0].toSocketId("\(last)", "note", 1)
+            _ = try await self.clients[last].next("note")
+        }
+    }
+
+    private func requestToOneClient(_ kind: String) async throws -> Row {
+        let last = self.servers.count - 1
+        return try await self.row(kind, per: 2) {
+            async let reply = self.servers[0].emit(toSocketId: "\(last)", "ask", timeout: .seconds(30))
+            let envelope = try Envelope(scanning: try await self.clients[last].nextMessage().payload)
+            self.clients[last].send(#"{"requestId":"\#(envelope.requestId?.string ?? "")"}"#)
+            _ = try await reply
+        }
     }
 
     /// A room with members on the last `count` servers; the first server sends.

@@ -81,14 +81,20 @@ extension ClusterNode {
         let sum = completion.map { PublicationSum(postings.count, $0) }
         for posting in postings {
             let message = CrossServerEvent(event: event, sender: self.name, payload: payload, targets: posting.targets)
+            var completion: Courier.Completion?
+            // Nobody pays for an outcome that is not asked for.
+            if let sum {
+                completion = { [weak self] result in
+                    sum.add(result.map { self?.otherReceivers(of: $0, on: posting.channel) })
+                }
+            }
             try self.publish(
                 .event(message),
                 to: posting.channel,
                 audience: posting.incarnation,
-                delivery: delivery
-            ) { [weak self] result in
-                sum?.add(result.map { self?.otherReceivers(of: $0, on: posting.channel) })
-            }
+                delivery: delivery,
+                completion: completion
+            )
         }
         if route.isLocal { self.handleLocally(event, payload, requestNumber: nil) }
         return Emission(isPublished: !postings.isEmpty, unreachable: unreachable)

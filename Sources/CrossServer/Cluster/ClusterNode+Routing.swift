@@ -81,18 +81,16 @@ extension ClusterNode {
             let inbox = self.channels.inbox(of: holder.name, incarnation: holder.incarnation)
             let audience = UInt64(holder.incarnation, radix: 36)
             try self.publish(.clients(message), to: inbox, audience: audience) { [weak self] result in
-                guard let self, self.hasReachedNobody(result) else { return }
+                guard let self else { return }
                 // In another turn: this may be called while the lock is held.
-                self.eventLoop.execute { self.refused(message, id, epoch, number) }
+                if self.courier == nil {
+                    guard result.reachedNobody else { return }
+                    self.eventLoop.execute { self.refused(message, id, epoch, number) }
+                } else if case .failure(let error) = result {
+                    // What has waited in vain is not sent any more; the holder sends back what comes behind it.
+                    self.unsent(on: inbox, error)
+                }
             }
-        }
-    }
-
-    /// Whether it is sure that nobody has received the message, and nobody will: what has a number is asked for.
-    private func hasReachedNobody(_ result: Result<Publication, BusError>) -> Bool {
-        switch result {
-        case .success(let publication): publication.receivers == 0 && self.courier == nil
-        case .failure(let error): error.code != .outcomeUnknown
         }
     }
 
@@ -134,6 +132,13 @@ extension ClusterNode {
     func clientConnected(_ id: String) {
         guard self.findsHolders, self.bus != nil else { return }
         self.changeLocations { $0.connectedHere(id, now: .now()) }
+    }
+
+    /// A client has logged in at another server.
+    func clientConnected(_ id: String, at server: String) {
+        guard let member = self.roster.withLock({ $0.members[server] }) else { return }
+        let holder = Holder(name: member.name, incarnation: member.incarnation)
+        self.routing.withLock { $0.locations.moved(id, to: holder, now: .now()) }
     }
 
     /// Who has died holds no client any more. But when this server could not hear, its messages wait, and must not be
@@ -245,6 +250,16 @@ extension ClusterNode {
             try self.publish(.clients(answer), to: inbox, audience: audience, completion: nil)
         } catch {
             self.notSent("answer to a server", error)
+        }
+    }
+}
+
+extension Result<Publication, BusError> {
+    /// Whether it is sure that nobody has received the message. What has a number is asked for, all the same.
+    fileprivate var reachedNobody: Bool {
+        switch self {
+        case .success(let publication): publication.receivers == 0
+        case .failure(let error): error.code != .outcomeUnknown
         }
     }
 }

@@ -57,6 +57,7 @@ extension ClusterNode {
     func claimed(_ claim: ClusterQuestion.Claim, by server: String) {
         guard server != self.name else { return }
         self.uniqueIds.withLock { $0.heard(claim.number) }
+        self.clientConnected(claim.id, at: server)
         guard let socket = self.clients.read({ $0.members[claim.id] }), let own = socket.claim else { return }
         if NIODeadline.now() - socket.boundAt < UniqueIds.settledAfter, (own, self.name) > (claim.number, server) {
             // It may have come before the other one's login.

@@ -24,7 +24,7 @@ extension ClusterNode {
 
 extension WebSocketCrossServerAdapter {
     /// Runs the closure for each message that was not sent after the call had returned, on an event loop: it must not
-    /// block. A request is reported to who waits for its replies, too.
+    /// block. What becomes of a request, only who waits for its replies is told.
     public func onUnsentMessage(_ handler: @escaping @Sendable (UnsentMessage) -> Void) {
         self.cluster.unsentMessages.add(handler)
     }

@@ -168,10 +168,14 @@ extension Courier {
             case .tell(let message, let channel, let link):
                 self.tell(message, to: channel, over: link)
             case .refuse(let waiting, let channel, let reason):
+                let error = BusError(reason)
                 let completion = sending.waiting.removeValue(forKey: waiting)
                 completions.append {
-                    completion?(.failure(BusError(reason)))
-                    self.receiving.value.delegate?.unsent(on: channel, BusError(reason))
+                    if let completion {
+                        completion(.failure(error))
+                    } else {
+                        self.receiving.value.delegate?.unsent(on: channel, error)
+                    }
                 }
             case .deliver, .gap: break
             }

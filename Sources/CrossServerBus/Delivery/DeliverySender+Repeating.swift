@@ -82,8 +82,9 @@ extension DeliverySender {
             var number = max(range.lowerBound, kept + 1)
             while number <= min(range.upperBound, stream.last), bytes < Self.answerTotal {
                 guard let entry = self.entry(index, number) else { break }
-                messages.append(entry.message)
-                bytes += entry.message.readableBytes
+                let message = self.kept.message(at: entry.place)
+                messages.append(message)
+                bytes += message.readableBytes
                 number += 1
             }
         }
@@ -112,8 +113,9 @@ extension DeliverySender {
         var messages: [ByteBuffer] = []
         var bytes = 0
         for entry in stream.entries[low...] where bytes < Self.answerTotal {
-            messages.append(entry.message)
-            bytes += entry.message.readableBytes
+            let message = self.kept.message(at: entry.place)
+            messages.append(message)
+            bytes += message.readableBytes
         }
         let gone = stream.evictedAt.map { $0 >= uptime } ?? false ? kept : 0
         self.answer(asker, channel, base: kept + UInt64(low) + 1, gone: gone, messages, &actions)

@@ -91,9 +91,10 @@ extension DeliverySender {
                 blocked.append(ticket)
                 continue
             }
-            budget -= Self.size(entry.message)
+            let message = self.kept.message(at: entry.place)
+            budget -= Self.size(message)
             self.ledger.republished += 1
-            self.publish(entry.message, index, link, ticket, waiting: nil, &actions)
+            self.publish(message, index, link, ticket, waiting: nil, &actions)
         }
         self.unsure = blocked + self.unsure
     }

@@ -26,7 +26,7 @@ package struct DeliverySender: Sendable {
     }
 
     struct Entry: Sendable {
-        var message: ByteBuffer
+        var place: KeptMessages.Place
         var sentAt: Int64
     }
 
@@ -59,7 +59,12 @@ package struct DeliverySender: Sendable {
         /// Numbers and keeps a message.
         ///
         /// - Returns: whether the last number was to be told already; nil when the message cannot be numbered.
-        mutating func add(_ message: inout ByteBuffer, of incarnation: UInt64, at uptime: Int64) -> Bool? {
+        mutating func add(
+            _ message: inout ByteBuffer,
+            to kept: inout KeptMessages,
+            of incarnation: UInt64,
+            at uptime: Int64
+        ) -> Bool? {
             let sincePrevious = self.lastAt.map { UInt32(clamping: min(max(uptime - $0, 0), Int64(Stamp.longest))) }
             let stamp = Stamp(
                 incarnation: incarnation,
@@ -71,7 +76,7 @@ package struct DeliverySender: Sendable {
             self.last += 1
             self.lastAt = uptime
             self.tails = 0
-            self.entries.append(Entry(message: message, sentAt: uptime))
+            self.entries.append(Entry(place: kept.append(message), sentAt: uptime))
             defer { self.isActive = true }
             return self.isActive
         }
@@ -100,7 +105,7 @@ package struct DeliverySender: Sendable {
     var forgottenSends: [UInt64: Int] = [:]
     /// The streams of all messages that are kept, oldest first.
     var order = Deque<UInt32>()
-    var keptBytes = 0
+    var kept = KeptMessages()
     var waitingBytes = 0
     var waitingStreams: Set<Int> = []
     var lastWaiting: UInt64 = 0
@@ -144,7 +149,7 @@ package struct DeliverySender: Sendable {
     }
 
     /// Messages that were sent and are kept, in bytes.
-    package var historyBytes: Int { self.keptBytes }
+    package var historyBytes: Int { self.kept.bytes }
     /// Messages that wait for a usable link, in bytes.
     package var queueBytes: Int { self.waitingBytes }
     /// Whether something waits, or the last number of a stream is still to be told.
@@ -212,7 +217,7 @@ package struct DeliverySender: Sendable {
             self.order.last == ticket.stream, let entry = self.streams[index].entries.popLast()
         else { return false }
         self.order.removeLast()
-        self.keptBytes -= Self.size(entry.message)
+        self.kept.removeLast(entry.place)
         self.streams[index].last -= 1
         self.ledger.sent -= 1
         self.ledger.refused += 1
@@ -277,14 +282,13 @@ package struct DeliverySender: Sendable {
 
     mutating func number(_ message: inout ByteBuffer, _ index: Int, _ now: NIODeadline) -> DeliveryTicket? {
         // In one access: each one to an element has its price, and this is done for every message.
-        guard let wasActive = self.streams[index].add(&message, of: self.incarnation, at: self.uptime(now)) else {
-            return nil
-        }
+        let uptime = self.uptime(now)
+        guard let wasActive = self.streams[index].add(&message, to: &self.kept, of: self.incarnation, at: uptime)
+        else { return nil }
         if !wasActive { self.active.append(index) }
         if self.leaving != nil { self.leaving?.isOutOfDate = true }
         self.order.append(UInt32(index))
-        self.keptBytes += Self.size(message)
-        while self.keptBytes > self.configuration.historyBytes, self.order.count > 1 { self.evict() }
+        while self.kept.bytes > self.configuration.historyBytes, self.order.count > 1 { self.evict() }
         self.ledger.sent += 1
         return DeliveryTicket(stream: UInt32(index), number: self.streams[index].last)
     }
@@ -292,7 +296,7 @@ package struct DeliverySender: Sendable {
     private mutating func evict() {
         guard let index = self.order.popFirst().map(Int.init), let entry = self.streams[index].entries.popFirst()
         else { return }
-        self.keptBytes -= Self.size(entry.message)
+        self.kept.removeFirst(entry.place)
         self.streams[index].evictedAt = entry.sentAt
     }
 

@@ -69,7 +69,23 @@ extension Locations {
             self.waiting[id] = Waiting(until: now + self.limits.maximumHold)
         }
         if self.waiting[id]?.refused.updateValue(frame, forKey: number) == nil { self.countHeld(frame) }
-        return self.isDrained(id, entry.sent) ? self.askAgain(id, now) : []
+        return self.isDrained(id, entry.sent) ? self.goOn(id, now) : []
+    }
+
+    /// The client has logged in at another server. What is sent to the holder yet it delivers or sends back.
+    ///
+    /// To be told in order of the logins, as far as that is known: a server that does not hold the client sends back what
+    /// it gets, and the client is looked for.
+    package mutating func moved(_ id: String, to holder: Holder, now: NIODeadline) {
+        guard let entry = self.entries[id], entry.phase == .located || entry.phase == .draining else { return }
+        if entry.phase == .located, holder == entry.holder {
+            self.entries[id]?.next = nil
+        } else if entry.phase == .located, entry.sent == 0 {
+            let epoch = self.nextNumber()
+            self.entries[id]?.locate(holder, connected: now, epoch: epoch)
+        } else {
+            self.entries[id]?.next = holder
+        }
     }
 
     /// Whether all that was not delivered has come back.
@@ -83,13 +99,14 @@ extension Locations {
     /// Sends what has waited for too long to all servers. To be called ten times a second.
     package mutating func tick(now: NIODeadline) -> [Dispatch] {
         self.entries.forget(now: now, keeping: self.waiting.keys)
-        return self.waiting.filter { $0.value.until <= now }.keys.sorted().flatMap { self.askAgain($0, now) }
+        return self.waiting.filter { $0.value.until <= now }.keys.sorted().flatMap { self.goOn($0, now) }
     }
 
     /// A server is no member of the cluster any more: its clients are located again.
     ///
     /// Of messages that were sent a moment ago it may still be said that nobody received them.
     package mutating func serverLeft(_ holder: Holder, now: NIODeadline) {
+        for id in self.entries.keys(where: { $0.next == holder }) { self.entries[id]?.next = nil }
         for id in self.entries.keys(where: { $0.phase == .located && $0.holder == holder }) {
             self.waitForEnd(of: id, now)
         }
@@ -124,6 +141,14 @@ extension Locations {
         }
     }
 
+    /// Sends what waits to where the client has moved; when that is not known, to all.
+    private mutating func goOn(_ id: String, _ now: NIODeadline) -> [Dispatch] {
+        guard let next = self.entries[id]?.next else { return self.askAgain(id, now) }
+        let epoch = self.nextNumber()
+        self.entries[id]?.locate(next, connected: now, epoch: epoch)
+        return self.release(id, now)
+    }
+
     private mutating func askAgain(_ id: String, _ now: NIODeadline) -> [Dispatch] {
         self.entries[id]?.ask()
         return self.release(id, now)
@@ -137,5 +162,6 @@ extension Locations.Entry {
         self.connected = connected
         self.epoch = epoch
         self.sent = 0
+        self.next = nil
     }
 }

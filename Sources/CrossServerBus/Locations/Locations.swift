@@ -25,8 +25,9 @@ package enum ClientRoute: Sendable, Equatable {
 /// The two ways are two streams, of which one can overtake the other. So the way is changed only when nothing is under
 /// way on the old one, and messages wait here meanwhile:
 /// - to the inbox when the holder has answered the last ask, since it has then handled all before it;
-/// - back when the holder has sent back all that it did not deliver. From the first message on that it refuses, it refuses
-///   all of the epoch (``Holdings``), so that what comes back is the end of what was sent.
+/// - back, or to the inbox of the server to which the client has moved, when the holder has sent back all that it did not
+///   deliver. From the first message on that it refuses, it refuses all of the epoch (``Holdings``), so that what comes back
+///   is the end of what was sent.
 ///
 /// A value without a clock and without a lock. Its owner must send messages in the order in which it was told to.
 package struct Locations: Sendable {
@@ -83,6 +84,8 @@ package struct Locations: Sendable {
         var lastSent = NIODeadline.uptimeNanoseconds(0)
         /// A server that holds an older connection of the client, which it may take for alive.
         var rival: (holder: Holder, since: NIODeadline)?
+        /// Where the client has logged in since then, as far as that is known.
+        var next: Holder?
     }
 
     /// What waits for the way of one id.
@@ -217,5 +220,6 @@ extension Locations.Entry {
         self.firstAsk = 0
         self.lastAsk = 0
         self.holder = nil
+        self.next = nil
     }
 }

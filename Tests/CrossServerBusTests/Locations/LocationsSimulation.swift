@@ -18,6 +18,8 @@ struct LocationsSimulation {
         var pause: ClosedRange<Int64> = 0...60
         var burst: ClosedRange<Int> = 1...4
         var deaths = 0
+        /// Clients connect elsewhere without a word to the server before, which hears of it from the new one.
+        var replaces = false
         /// How long messages go to all, and then not.
         var toAll: Int64?
         var limits = Locations.Limits()
@@ -41,6 +43,8 @@ struct LocationsSimulation {
         var holdings = Holdings()
         var isAlive = true
         var holder: Holder
+        /// The sessions of the clients that are connected.
+        var clients: [String: Int] = [:]
     }
 
     private enum Step {
@@ -53,7 +57,12 @@ struct LocationsSimulation {
         case arrive(at: Int, from: Int, Letter)
     }
 
+    private enum Channel {
+        case inbox, shared, logins
+    }
+
     private enum Letter {
+        case login(String, session: Int)
         case shared(Message, ask: UInt64?)
         case inbox(Message, epoch: UInt64, number: UInt64)
         case delivered(String, ask: UInt64, connectedFor: TimeAmount)
@@ -72,7 +81,7 @@ struct LocationsSimulation {
     private struct Stream: Hashable {
         var from: Int
         var to: Int
-        var isShared: Bool
+        var channel: Channel
     }
 
     private let options: Options
@@ -82,7 +91,6 @@ struct LocationsSimulation {
     private var order = 0
     private var now: Int64 = 0
     private var arrivals: [Stream: Int64] = [:]
-    private var current: [String: Int] = [:]
     private(set) var sessions: [String: [Session]] = [:]
     private(set) var sent: [(message: Message, time: Int64)] = []
     /// Lost with the server that they were on the way to, or refused at the call.
@@ -146,7 +154,7 @@ struct LocationsSimulation {
             guard self.servers[index].isAlive else { return }
             self.servers[index].isAlive = false
             self.deaths[index] = self.now
-            for id in self.current.keys.sorted() where self.sessions[id]?.last?.server == index { self.disconnect(id) }
+            for id in self.servers[index].clients.keys.sorted() { self.disconnect(id) }
             self.schedule(300, .left(index))
         case .left(let dead):
             let holder = self.servers[dead].holder
@@ -163,22 +171,37 @@ struct LocationsSimulation {
         guard self.now < self.options.duration + 5_000, let server = alive.randomElement(using: &self.random) else {
             return
         }
+        self.end(id, at: server)
+        let session = self.sessions[id, default: []].count
         self.sessions[id, default: []].append(Session(server: server, start: self.now, end: .max))
-        self.current[id] = server
+        self.servers[server].clients[id] = session
         self.dispatch(self.servers[server].locations.connectedHere(id, now: self.time), from: server)
-        self.schedule(self.pick(self.options.session), .disconnect(id))
+        if self.options.replaces {
+            for other in self.servers.indices where other != server {
+                self.post(.login(id, session: session), from: server, to: other, .logins)
+            }
+            self.schedule(self.pick(self.options.session), .connect(id))
+        } else {
+            self.schedule(self.pick(self.options.session), .disconnect(id))
+        }
     }
 
     private mutating func disconnect(_ id: String) {
-        guard self.current.removeValue(forKey: id) != nil, let index = self.sessions[id]?.indices.last else { return }
-        self.sessions[id]?[index].end = self.now
+        guard let server = self.sessions[id]?.last?.server, self.end(id, at: server) else { return }
         self.schedule(self.pick(self.options.gap), .connect(id))
+    }
+
+    @discardableResult
+    private mutating func end(_ id: String, at server: Int) -> Bool {
+        guard let session = self.servers[server].clients.removeValue(forKey: id) else { return false }
+        self.sessions[id]?[session].end = self.now
+        return true
     }
 
     private mutating func send(from sender: Int, to id: String) {
         let message = Message(sender: sender, id: id, number: self.sent.count)
         self.sent.append((message, self.now))
-        if self.current[id] == sender { return self.deliver(message) }
+        if self.deliver(message, at: sender) { return }
         let toAll = self.options.toAll.map { self.now / $0 % 2 == 0 } ?? false
         switch self.servers[sender].locations.send(message.frame, to: id, toAll: toAll, now: self.time) {
         case .send(let route): self.publish(message, from: sender, route)
@@ -190,11 +213,7 @@ struct LocationsSimulation {
     private mutating func dispatch(_ dispatches: [Locations.Dispatch], from sender: Int) {
         for dispatch in dispatches {
             let message = Message(frame: dispatch.frame)
-            if self.current[dispatch.id] == sender {
-                self.deliver(message)
-            } else {
-                self.publish(message, from: sender, dispatch.route)
-            }
+            if !self.deliver(message, at: sender) { self.publish(message, from: sender, dispatch.route) }
         }
     }
 
@@ -203,7 +222,7 @@ struct LocationsSimulation {
         case .shared(let ask):
             self.sharedCount += 1
             for server in self.servers.indices where server != sender {
-                self.post(.shared(message, ask: ask), from: sender, to: server, isShared: true)
+                self.post(.shared(message, ask: ask), from: sender, to: server, .shared)
             }
         case .inbox(let holder, let epoch, let number):
             self.inboxCount += 1
@@ -217,8 +236,8 @@ struct LocationsSimulation {
         }
     }
 
-    private mutating func post(_ letter: Letter, from: Int, to: Int, isShared: Bool = false) {
-        let stream = Stream(from: from, to: to, isShared: isShared)
+    private mutating func post(_ letter: Letter, from: Int, to: Int, _ channel: Channel = .inbox) {
+        let stream = Stream(from: from, to: to, channel: channel)
         let arrival = max(self.arrivals[stream] ?? 0, self.now + self.pick(self.options.latency))
         self.arrivals[stream] = arrival
         self.schedule(arrival - self.now, .arrive(at: to, from: from, letter))
@@ -231,11 +250,14 @@ struct LocationsSimulation {
         }
         let time = self.time
         switch letter {
+        case .login(let id, let session):
+            if let old = self.servers[server].clients[id], old < session { self.end(id, at: server) }
+            self.servers[server].locations.moved(id, to: self.servers[sender].holder, now: time)
         case .shared(let message, let ask):
-            guard self.current[message.id] == server, let session = self.sessions[message.id]?.last else { return }
-            self.deliver(message)
-            guard let ask else { return }
-            let age = TimeAmount.milliseconds(self.now - session.start)
+            guard let session = self.servers[server].clients[message.id] else { return }
+            self.deliver(message, at: server)
+            guard let ask, let start = self.sessions[message.id]?[session].start else { return }
+            let age = TimeAmount.milliseconds(self.now - start)
             self.post(.delivered(message.id, ask: ask, connectedFor: age), from: server, to: sender)
         case .inbox(let message, let epoch, let number):
             let decision = self.servers[server].holdings.received(
@@ -243,11 +265,11 @@ struct LocationsSimulation {
                 for: message.id,
                 epoch: epoch,
                 number: number,
-                hasClient: self.current[message.id] == server,
+                hasClient: self.servers[server].clients[message.id] != nil,
                 now: time
             )
             switch decision {
-            case .deliver: self.deliver(message)
+            case .deliver: self.deliver(message, at: server)
             case .refuse: self.post(.refused(message, epoch: epoch, number: number), from: server, to: sender)
             case .ignore: break
             }
@@ -269,9 +291,12 @@ struct LocationsSimulation {
         }
     }
 
-    private mutating func deliver(_ message: Message) {
-        guard let index = self.sessions[message.id]?.indices.last else { return }
-        self.sessions[message.id]?[index].delivered.append(message)
+    /// - Returns: whether the client is connected there.
+    @discardableResult
+    private mutating func deliver(_ message: Message, at server: Int) -> Bool {
+        guard let session = self.servers[server].clients[message.id] else { return false }
+        self.sessions[message.id]?[session].delivered.append(message)
+        return true
     }
 }
 
@@ -289,12 +314,16 @@ extension LocationsSimulation {
 
     /// Messages that did not come to a client although it stayed connected to one server, from before they were sent, and
     /// their sender lived on.
+    ///
+    /// With ``Options/replaces`` the connections of a client count as one.
     func missing(patience: Int64) -> [Message] {
         let delivered = Set(self.sessions.values.joined().flatMap(\.delivered))
         return self.sent.filter { message, time in
             !delivered.contains(message) && !self.excused.contains(message)
                 && self.deaths[message.sender] ?? .max > time + patience
-                && self.sessions[message.id]?.contains { $0.start < time && $0.end > time + patience } == true
+                && self.sessions[message.id]?.contains { session in
+                    session.start < time && (session.end > time + patience || self.options.replaces)
+                } == true
         }
         .map(\.message)
     }

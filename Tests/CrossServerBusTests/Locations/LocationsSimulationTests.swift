@@ -34,6 +34,24 @@ import Testing
         #expect(simulation.lateCount == 0 || simulation.missing(patience: 1_500).isEmpty, "seed \(seed)")
     }
 
+    /// Without a gap between their connections. Only what is under way while they move may be lost.
+    @Test(arguments: 1...8 as ClosedRange<UInt64>)
+    func clientsThatReplaceTheirConnections(seed: UInt64) {
+        let simulation = self.run(seed) {
+            $0.replaces = true
+            $0.session = 500...3_000
+        }
+        let missing = Set(simulation.missing(patience: 1_500))
+        #expect(missing.count * 200 < simulation.sent.count, "seed \(seed)")
+        let starts = simulation.sessions.mapValues { $0.map(\.start) }
+        for (message, time) in simulation.sent where missing.contains(message) {
+            let isMoving = starts[message.id]?.contains { (time - 150...time + 150).contains($0) } == true
+            #expect(isMoving, "seed \(seed): \(message) at \(time)")
+        }
+        let copies = simulation.sessions.values.joined().flatMap(\.delivered)
+        #expect((copies.count - Set(copies).count) * 200 < copies.count, "seed \(seed)")
+    }
+
     /// As when a server of the original joins and leaves again and again.
     @Test(arguments: 1...8 as ClosedRange<UInt64>)
     func messagesThatMustGoToAllForAWhile(seed: UInt64) {

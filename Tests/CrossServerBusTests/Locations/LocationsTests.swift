@@ -163,6 +163,53 @@ import Testing
         #expect(locations.send(self.frame("4"), to: "x", toAll: true, now: self.start + .seconds(1)) == toAll)
     }
 
+    @Test func whatAHolderSendsBackGoesWhereTheClientHasMoved() {
+        // Nothing is under way.
+        var locations = self.located()
+        locations.moved("x", to: self.other, now: self.start)
+        #expect(locations.holder(of: "x") == self.other)
+        let first = Decision.send(.inbox(self.other, epoch: 103, number: 1))
+        #expect(locations.send(self.frame("2"), to: "x", now: self.start) == first)
+        // Something is: the former holder has it, and decides.
+        locations = self.located()
+        _ = locations.send(self.frame("2"), to: "x", now: self.start)
+        locations.moved("x", to: self.other, now: self.start)
+        let second = Decision.send(.inbox(self.holder, epoch: 102, number: 2))
+        #expect(locations.send(self.frame("3"), to: "x", now: self.start) == second)
+        let sent = locations.refused("x", epoch: 102, number: 2, frame: self.frame("3"), now: self.start)
+        #expect(sent.map { String(buffer: $0.frame) } == ["3"])
+        #expect(sent.map(\.route) == [.inbox(self.other, epoch: 103, number: 1)])
+        // The new one does not have it any more.
+        #expect(
+            self.shared(locations.refused("x", epoch: 103, number: 1, frame: self.frame("3"), now: self.start)) == ["3"]
+        )
+        // It is known while refusals are awaited.
+        locations = self.located()
+        for text in ["2", "3"] { _ = locations.send(self.frame(text), to: "x", now: self.start) }
+        _ = locations.refused("x", epoch: 102, number: 1, frame: self.frame("2"), now: self.start)
+        locations.moved("x", to: self.other, now: self.start)
+        let rest = locations.refused("x", epoch: 102, number: 2, frame: self.frame("3"), now: self.start)
+        #expect(rest.map(\.route) == [1, 2].map { .inbox(self.other, epoch: 103, number: $0) })
+    }
+
+    @Test func whereAClientHasMovedIsForgottenWhenItIsOfNoUse() {
+        func sentBack(_ change: (inout Locations) -> Void) -> [String] {
+            var locations = self.located()
+            _ = locations.send(self.frame("2"), to: "x", now: self.start)
+            locations.moved("x", to: self.other, now: self.start)
+            change(&locations)
+            return self.shared(
+                locations.refused("x", epoch: 102, number: 1, frame: self.frame("2"), now: self.start)
+            )
+        }
+        #expect(sentBack { $0.moved("x", to: self.holder, now: self.start) } == ["2"])
+        #expect(sentBack { $0.serverLeft(self.other, now: self.start) } == ["2"])
+        #expect(sentBack { _ in } == ["not shared"])
+        var locations = self.make()
+        locations.moved("x", to: self.other, now: self.start)
+        #expect(locations.count == 0)
+    }
+
     @Test func asksOfOneMessageFollowEachOther() {
         var locations = self.located()
         for (id, ask) in [("y", 103), ("z", 104)] as [(String, UInt64)] {
