@@ -79,8 +79,9 @@ extension WebSocketCrossServerAdapter {
     /// and so is the reply of a server that was not asked.
     ///
     /// - Parameters:
-    ///   - expecting: how many replies end the waiting. By default as many as there are servers with the names, or for
-    ///     ``CrossServerTarget/all`` as many as hear the event on its Redis node.
+    ///   - expecting: how many replies end the waiting. By default as many as there are servers with the names; for
+    ///     ``CrossServerTarget/all`` those of all live servers, and of as many others (servers of the Node.js library) as
+    ///     the bus says have heard the event.
     ///   - exceptSelf: this server is not asked.
     ///   - timeout: the longest time to wait. The original waits 5 s by default.
     /// - Returns: who answered, and who did not and why.
