@@ -33,6 +33,8 @@ final class Journal {
     /// When the user sent each message.
     var messages: [Int64] = []
     var refused: Set<Int> = []
+    /// While they waited a newer one with the same key took their place.
+    var replaced: Set<Int> = []
     var contradictions: [String] = []
     var frames = 0
     var published = 0
@@ -49,6 +51,7 @@ final class Journal {
     }
 
     func refused(_ pid: Int) { self.refused.insert(pid) }
+    func replaced(_ pid: Int) { self.replaced.insert(pid) }
 
     func contradict(_ text: String) {
         if self.contradictions.count < 20 { self.contradictions.append(text) }
@@ -118,6 +121,7 @@ extension Simulation {
         journal.summary.published = journal.published
         journal.summary.sent = journal.streams.values.reduce(0) { $0 + $1.count }
         journal.summary.refused = journal.refused.count
+        journal.summary.replaced = journal.replaced.count
         for node in self.allNodes {
             self.checkOrder(node)
             guard node.isAlive else { continue }
@@ -141,8 +145,8 @@ extension Simulation {
                 if item.number == last { self.journal.contradict("twice: \(place) \(time)") }
                 if item.number < last { self.journal.contradict("out of order: \(place) \(time) after \(last)") }
                 last = max(last, item.number)
-                if self.journal.refused.contains(item.pid) {
-                    self.journal.contradict("refused and delivered: \(place) \(time)")
+                if self.journal.refused.contains(item.pid) || self.journal.replaced.contains(item.pid) {
+                    self.journal.contradict("refused or replaced, and delivered: \(place) \(time)")
                 }
                 if let channel = node.channels[stream.channel],
                     self.journal.messages[item.pid] < channel.requestedAt - 1_100_000, item.time >= channel.requestedAt,

@@ -49,9 +49,10 @@ extension SimulatedNode {
 
     func send(_ channel: String, audience: UInt64? = nil) {
         let pid = self.simulation.journal.makeMessage(self.simulation.now)
+        let key = pid.isMultiple(of: 4) ? "\(pid % 3)" : nil
         var message = ByteBuffer()
         message.writeMultipleIntegers(UInt8(0x81), UInt8(0xa1), UInt8(ascii: "d"), UInt8(0xcf), UInt64(pid))
-        switch self.sender.send(&message, to: channel, audience: audience, now: self.now) {
+        switch self.sender.send(&message, to: channel, audience: audience, key: key, now: self.now) {
         case .publish(let ticket, let link, let more):
             self.simulation.journal.sent(pid, ticket.number, by: self, on: channel)
             var failed: [(DeliveryTicket, BusLink)] = []
@@ -61,7 +62,11 @@ extension SimulatedNode {
             for (ticket, link) in failed {
                 self.perform(self.sender.unanswered([ticket], over: link, now: self.now))
             }
-        case .waiting(let id): self.waiting[id] = (pid, channel)
+        case .waiting(let id, let replaced):
+            self.waiting[id] = (pid, channel)
+            if let replaced, let (older, _) = self.waiting.removeValue(forKey: replaced) {
+                self.simulation.journal.replaced(older)
+            }
         case .refused: self.simulation.journal.refused(pid)
         }
         self.tickSoon(10_000)

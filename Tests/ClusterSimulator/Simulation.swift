@@ -111,6 +111,7 @@ package struct Summary: Sendable {
     package var delivered = 0
     package var gaps = 0
     package var refused = 0
+    package var replaced = 0
     package var repeats = 0
     package var requests = 0
     package var unpromised = 0
@@ -127,6 +128,7 @@ package struct Summary: Sendable {
         left.delivered += right.delivered
         left.gaps += right.gaps
         left.refused += right.refused
+        left.replaced += right.replaced
         left.repeats += right.repeats
         left.requests += right.requests
         left.unpromised += right.unpromised

@@ -212,6 +212,38 @@ import Testing
         #expect(pair.sender.ledger == SenderLedger(sent: 1, republished: 0, repeated: 0, refused: 3))
     }
 
+    @Test func ofMessagesWithOneKeyTheNewestWaits() {
+        var pair = DeliveryPair { $0.queueBytes = 500 }
+        pair.reach([], heardBy: [])
+        func wait(_ id: UInt8, _ key: String?, on channel: String = DeliveryPair.channel) -> DeliverySender.Outcome {
+            var message = DeliveryPair.message(id)
+            return pair.sender.send(&message, to: channel, key: key, now: pair.now)
+        }
+        #expect(wait(1, "k") == .waiting(1))
+        #expect(wait(2, nil) == .waiting(2))
+        #expect(wait(3, "k", on: "ws:other") == .waiting(3))
+        // Many times what the queue holds.
+        for number in 4...200 {
+            let older: UInt64 = number == 4 ? 1 : UInt64(number - 1)
+            #expect(wait(UInt8(number), "k") == .waiting(UInt64(number), replacing: older))
+        }
+        #expect(wait(201, nil) == .waiting(201))
+        #expect(pair.sender.ledger.replaced == 197)
+        var reach = Reach()
+        reach.links = [Reach.Link(link: DeliveryPair.links[0], provedAt: pair.now)]
+        let actions = pair.sender.update(reach, now: pair.now)
+        let sent = actions.compactMap { action -> String? in
+            guard case .publish(let bytes, let channel, _, _, _) = action else { return nil }
+            return "\(channel) \(bytes.getInteger(at: bytes.readerIndex + 4, as: UInt8.self) ?? 0)"
+        }
+        #expect(sent == ["ws:room 2", "ws:room 200", "ws:room 201", "ws:other 3"])
+        #expect(pair.sender.queueBytes == 0)
+        // What has gone is not waited for.
+        pair.reach([], heardBy: [])
+        #expect(wait(202, "k") == .waiting(202))
+        #expect(pair.sender.ledger.sent == 4)
+    }
+
     @Test func anUnansweredPublishGoesOutOnAnotherLink() throws {
         var pair = DeliveryPair()
         let (first, message) = try pair.publish(1)

@@ -29,6 +29,7 @@ import Testing
         #expect(summary.requests > 20)
         #expect(summary.repeats > 50)
         #expect(summary.refused > 0)
+        #expect(summary.replaced > 0)
         #expect(summary.unnumbered > 0)
     }
 }

@@ -30,6 +30,39 @@ import Testing
         #expect(received.count >= 500)
     }
 
+    /// With the order of the others, behind which it takes its place.
+    @Test(.timeLimit(.minutes(3)))
+    func whileRedisIsAwayTheNewestOfAKeyWaits() async throws {
+        let redis = try RedisServerProcess()
+        try await redis.start()
+        let node = try RedisNode(redis.url)
+        let servers = try ["a", "b"].map {
+            WebSocketCrossServerAdapter(serverName: $0, bus: try RedisBus(nodes: [node], configuration: .quick()))
+        }
+        let scores = Mutex<[String]>([])
+        servers[1].onCrossServerEvent("score") { event, _ in scores.withLock { $0.append(event.payload.json) } }
+        let running = servers.map { server in Task { try await server.run() } }
+        defer { for task in running { task.cancel() } }
+        try await eventually("both servers") { servers.allSatisfy { $0.servers.count == 2 } }
+        redis.kill()
+        try await eventually("that nothing can be sent") { !servers[0].busLinks.contains { $0.canPublish } }
+        func send(_ score: Payload, _ key: String? = nil) throws {
+            let delivery = key.map { WebSocketCrossServerAdapter.Configuration.Delivery.latest(key: $0) } ?? .ordered
+            try servers[0].emitCrossServer("score", score, exceptSelf: true, delivery: delivery)
+        }
+        #expect(throws: CrossServerError.self) { try send(0, "") }
+        for number in 1...1_000 {
+            try send(["left", Payload(number)], "left")
+            try send(["right", Payload(number)], "right")
+            if number == 999 { try send("end soon") }
+        }
+        try await redis.start()
+        let expected = [#""end soon""#, #"["left",1000]"#, #"["right",1000]"#]
+        try await eventually("the newest") { scores.withLock { $0.count >= 3 } }
+        #expect(scores.withLock { $0 } == expected)
+        #expect(await servers[0].deliveryLedger.replaced == 1_998)
+    }
+
     /// Who called has gone on long ago: so it is told.
     @Test(.timeLimit(.minutes(3)))
     func whatWaitedInVainIsReported() async throws {

@@ -94,11 +94,15 @@ final class Lives: Sendable {
     func tell() {
         self.state.withLock { $0.isTelling = true }
         Task {
-            while self.state.withLock({ $0.isTelling }) {
-                let stamp = LoadStamp(number: self.state.withLock { $0.told }, sentAt: .now())
-                try self.adapter.emitCrossServer("life", stamp.payload(self.life), to: .server("send"))
-                self.state.withLock { $0.told += 1 }
-                try await Task.sleep(for: .milliseconds(5))
+            do {
+                while self.state.withLock({ $0.isTelling }) {
+                    let stamp = LoadStamp(number: self.state.withLock { $0.told }, sentAt: .now())
+                    try self.adapter.emitCrossServer("life", stamp.payload(self.life), to: .server("send"))
+                    self.state.withLock { $0.told += 1 }
+                    try await Task.sleep(for: .milliseconds(5))
+                }
+            } catch {
+                fatalError("cannot tell the other server: \(error)")
             }
         }
     }

@@ -62,3 +62,13 @@ extension WebSocketCrossServerAdapter.Configuration {
         }
     }
 }
+
+extension Limits {
+    /// - Throws: ``CrossServerError`` with `invalidName`.
+    func checkName(_ name: String, _ what: String) throws(CrossServerError) {
+        let maximum = self.maximumNameLength
+        guard 1...maximum ~= name.utf8.count else {
+            throw CrossServerError(.invalidName, "the \(what) must have 1 to \(maximum) bytes, not \(name.utf8.count)")
+        }
+    }
+}

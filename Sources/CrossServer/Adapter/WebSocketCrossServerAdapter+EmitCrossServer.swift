@@ -7,7 +7,8 @@ extension WebSocketCrossServerAdapter {
     ///
     /// - Parameters:
     ///   - exceptSelf: this server does not handle it.
-    ///   - delivery: best effort for an event that is worthless when it is late.
+    ///   - delivery: best effort for an event that is worthless when it is late, `latest` for one of which only
+    ///     the newest counts.
     /// - Returns: the servers among those meant that live and do not get it, since no link connects them with this one.
     /// - Throws: ``CrossServerError`` with `invalidName`, `busUnavailable`, `overloaded` or `messageTooLarge`, with
     ///   `unreachable` when that holds for all who were named, or ``BusMessageError`` when MessagePack cannot hold the

@@ -20,8 +20,8 @@ extension WebSocketCrossServerAdapter {
         grace: Duration = .seconds(2),
         detail: RoomPresence.Detail = .members
     ) async throws -> RoomPresence {
-        try self.checkName(room, "room")
-        try self.checkName(namespace, "namespace")
+        try self.configuration.limits.checkName(room, "room")
+        try self.configuration.limits.checkName(namespace, "namespace")
         let topic = PresenceTopic(
             room: RoomName(namespace: namespace, room: room),
             isCountOnly: detail == .countOnly

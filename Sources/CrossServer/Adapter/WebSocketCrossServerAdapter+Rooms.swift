@@ -52,8 +52,8 @@ extension WebSocketCrossServerAdapter {
     }
 
     private func join(_ name: RoomName, _ id: String) throws(CrossServerError) {
-        try self.checkName(name.room, "room")
-        try self.checkName(name.namespace, "namespace")
+        try self.configuration.limits.checkName(name.room, "room")
+        try self.configuration.limits.checkName(name.namespace, "namespace")
         let maximum = self.configuration.limits.maximumRoomsPerClient
         switch self.clients.change({ $0.join(id, name, maximumRooms: maximum) }) {
         case .joined, .alreadyIn: return

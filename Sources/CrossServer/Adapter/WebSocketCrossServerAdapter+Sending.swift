@@ -7,7 +7,8 @@ extension WebSocketCrossServerAdapter {
     /// Sends an event to every client of every server; see ``Configuration/broadcastReach``.
     ///
     /// - Parameter localOnly: only clients of this server.
-    /// - Parameter delivery: to other servers; best effort for a message that is worthless when it is late.
+    /// - Parameter delivery: to other servers; best effort for a message that is worthless when it is late, `latest` for one of which only
+    ///   the newest counts.
     /// - Throws: ``CrossServerError`` with `overloaded` when clients of this server did not get it; with
     ///   `busUnavailable`, `overloaded` or `messageTooLarge` when those of other servers do not.
     public func broadcast(
@@ -40,7 +41,8 @@ extension WebSocketCrossServerAdapter {
     ///     `excluding: [socket.id]` can be written.
     ///   - localOnly: only members on this server.
     ///   - removingRoom: removes the room afterwards, on every server that the message reaches.
-    ///   - delivery: to other servers; best effort for a message that is worthless when it is late.
+    ///   - delivery: to other servers; best effort for a message that is worthless when it is late, `latest` for one of which only
+    ///     the newest counts.
     /// - Throws: as ``broadcast(_:_:localOnly:delivery:)``.
     public func broadcastToRoom(
         _ room: String,

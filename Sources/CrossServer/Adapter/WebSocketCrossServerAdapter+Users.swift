@@ -43,13 +43,13 @@ extension WebSocketCrossServerAdapter {
         timeout: Duration = .seconds(2)
     ) async throws -> ClientSocket? {
         guard self.configuration.cluster.uniqueIds == .refusing else { return try self.setUserSocket(id, socket) }
-        try self.checkName(id, "id")
+        try self.configuration.limits.checkName(id, "id")
         try await self.cluster.reserve(id, timeout: timeout) { _ = try self.bind(id, to: socket) }
         return nil
     }
 
     private func bind(_ id: String, to socket: ClientSocket) throws -> ClientSocket? {
-        try self.checkName(id, "id")
+        try self.configuration.limits.checkName(id, "id")
         let previous: ClientSocket? = try self.clients.change { registry in
             guard socket.isOpen else { throw CrossServerError(.socketClosed, "the connection has ended already") }
             if let former = socket.id, former != id { _ = registry.release(former, heldBy: socket) }
@@ -88,12 +88,5 @@ extension WebSocketCrossServerAdapter {
             _ = registry.release(id, heldBy: socket)
         }
         self.connections.release(socket.admission)
-    }
-
-    func checkName(_ name: String, _ what: String) throws(CrossServerError) {
-        let maximum = self.configuration.limits.maximumNameLength
-        guard !name.isEmpty, name.utf8.count <= maximum else {
-            throw CrossServerError(.invalidName, "the \(what) must have 1 to \(maximum) bytes, not \(name.utf8.count)")
-        }
     }
 }

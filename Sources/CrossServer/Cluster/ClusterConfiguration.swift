@@ -51,6 +51,11 @@ extension WebSocketCrossServerAdapter.Configuration {
         /// once; what comes more than a second late, or after one that was sent later in this way on the same channel, is
         /// dropped. It does not wait for the others. For what is worthless when it is late, as positions in a game.
         case bestEffort
+        /// For single messages of a server that keeps the order of the others: as ``ordered``, but while a message waits for a
+        /// link, a newer one with the same key for the same audience (all, a room, the same servers) takes its place. The
+        /// last one comes, and those before it may be left out. For states of which only the newest counts, as the score
+        /// of a match. The key has 1 to ``Limits/maximumNameLength`` bytes.
+        case latest(key: String)
     }
 
     /// How often there may be one id.

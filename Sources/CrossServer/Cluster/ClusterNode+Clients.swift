@@ -17,13 +17,16 @@ extension ClusterNode {
     ) throws {
         guard self.bus != nil else { return }
         let channel: String
+        var audience = ""
         switch scope {
         case .everyone: channel = self.channels.everyone
         case .socket(let id): return try self.send(message, toClients: [id])
         case .sockets(let ids): return try self.send(message, toClients: ids)
         case .room(let namespace, let room, _):
             channel = self.channel(of: RoomName(namespace: namespace, room: room))
+            audience = room
         }
+        let delivery = try self.delivery(delivery, for: audience)
         let message = ClientMessage(
             frame: message.payload,
             sender: self.name,

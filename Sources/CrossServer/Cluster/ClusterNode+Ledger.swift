@@ -14,6 +14,7 @@ extension ClusterNode {
         ledger.repeated = sender.repeated
         ledger.refused = sender.refused
         ledger.bestEffort = sender.once
+        ledger.replaced = sender.replaced
         ledger.unreachable = self.counters.messagesUnreachable.load(ordering: .relaxed)
         let members = self.roster.withLock { $0.members.values.map { ($0.name, $0.incarnation) } }
         let servers = members.compactMap { name, text in UInt64(text, radix: 36).map { (name: name, incarnation: $0) } }

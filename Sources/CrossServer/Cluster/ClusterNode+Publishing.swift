@@ -26,6 +26,8 @@ extension ClusterNode {
             switch delivery {
             case .ordered:
                 try courier.publish(consume buffer, to: channel, audience: audience, completion: completion)
+            case .latest(let key):
+                try courier.publish(consume buffer, to: channel, audience: audience, key: key, completion: completion)
             case .bestEffort:
                 try courier.publishOnce(consume buffer, to: channel, audience: audience, completion: completion)
             }
@@ -37,6 +39,18 @@ extension ClusterNode {
             let count = self.unreachableCount.load(ordering: .relaxed)
             if count > 0 { self.counters.messagesUnreachable.wrappingAdd(count, ordering: .relaxed) }
         }
+    }
+
+    /// Messages for different audiences on one channel do not take each other's place.
+    ///
+    /// - Throws: ``CrossServerError`` with `invalidName`.
+    func delivery(
+        _ delivery: WebSocketCrossServerAdapter.Configuration.Delivery,
+        for audience: String
+    ) throws(CrossServerError) -> WebSocketCrossServerAdapter.Configuration.Delivery {
+        guard case .latest(let key) = delivery else { return delivery }
+        try self.configuration.limits.checkName(key, "key")
+        return .latest(key: "\(audience)\u{0}\(key)")
     }
 
     func publish(

@@ -71,15 +71,16 @@ extension ClusterNode {
         delivery: WebSocketCrossServerAdapter.Configuration.Delivery = .ordered,
         completion: (@Sendable (Result<Int?, BusError>) -> Void)?
     ) throws -> Emission {
-        try self.validate(event)
+        try self.configuration.limits.checkName(event, "event's name")
         let route = Route(target, exceptSelf: exceptSelf, name: self.name)
         let unreachable = self.unreachable(of: route.others)
         let postings = self.postings(to: route.others, except: unreachable, isSystem: false)
         if postings.isEmpty, !route.isLocal, !unreachable.isEmpty {
             throw CrossServerError(.unreachable, "no link leads to \(unreachable.joined(separator: ", "))")
         }
+        let deliveries = try postings.map { try self.delivery(delivery, for: $0.targets.joined(separator: "\u{0}")) }
         let sum = completion.map { PublicationSum(postings.count, $0) }
-        for posting in postings {
+        for (posting, delivery) in zip(postings, deliveries) {
             let message = CrossServerEvent(event: event, sender: self.name, payload: payload, targets: posting.targets)
             var completion: Courier.Completion?
             // Nobody pays for an outcome that is not asked for.
@@ -139,7 +140,7 @@ extension ClusterNode {
     ///
     /// - Throws: when nothing was sent to anyone; the sink hears nothing then.
     func request(_ request: Request, _ sink: ReplySink) throws -> UInt64 {
-        try self.validate(request.event)
+        try self.configuration.limits.checkName(request.event, "event's name")
         let route = Route(request.target, exceptSelf: request.exceptSelf, name: self.name)
         let unreachable = self.unreachable(of: route.others)
         let postings = self.postings(to: route.others, except: unreachable, isSystem: request.isSystem)
@@ -352,13 +353,6 @@ extension ClusterNode {
                 ClusterCounters.increment(self.counters.messagesNotSent)
                 self.throttles.notSent.log(self.logger, level: .notice, "reply not sent: \(error)")
             }
-        }
-    }
-
-    private func validate(_ event: String) throws(CrossServerError) {
-        let limit = self.configuration.limits.maximumNameLength
-        guard 1...limit ~= event.utf8.count else {
-            throw CrossServerError(.invalidName, "an event's name has 1 to \(limit) bytes")
         }
     }
 }

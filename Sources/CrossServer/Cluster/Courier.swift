@@ -64,22 +64,27 @@ final class Courier: Sendable {
 extension Courier {
     /// Publishes a message that is encoded, or lets it wait for a link.
     ///
-    /// - Parameter audience: the incarnation whose inbox the channel is; nil for a channel that anyone may hear.
+    /// - Parameters:
+    ///   - audience: the incarnation whose inbox the channel is; nil for a channel that anyone may hear.
+    ///   - key: while it waits, a newer one with the same key on the same channel takes its place. For messages whose
+    ///     outcome nobody awaits.
     /// - Throws: ``BusError``: nothing was sent.
     func publish(
         _ message: consuming ByteBuffer,
         to channel: String,
         audience: UInt64?,
+        key: String? = nil,
         completion: Completion?
     ) throws(BusError) {
+        assert(key == nil || completion == nil)
         let now = NIODeadline.now()
         let failure: BusError? = self.sending.withLock { sending in
-            switch sending.sender.send(&message, to: channel, audience: audience, now: now) {
+            switch sending.sender.send(&message, to: channel, audience: audience, key: key, now: now) {
             case .publish(let ticket, let link, let more):
                 let failure = self.post(message, to: channel, ticket, over: link, &sending, completion)
                 guard failure == nil else { return failure }
                 for link in more { _ = self.post(message, to: channel, ticket, over: link, &sending, nil) }
-            case .waiting(let id):
+            case .waiting(let id, _):
                 if let completion { sending.waiting[id] = completion }
             case .refused(let reason):
                 return BusError(reason)

@@ -19,6 +19,8 @@ public struct DeliveryLedger: Sendable, Hashable, Codable {
     public var bestEffort = 0
     /// Messages that were not sent; the caller got an error.
     public var refused = 0
+    /// Messages that were not sent, since a newer one with the same key took their place while they waited.
+    public var replaced = 0
     /// Messages for all who hear a channel that could not reach a server that lives: each counts once for each such server.
     public var unreachable = 0
     /// By the name of the sending server. Those that have gone stay for some minutes.

@@ -88,6 +88,7 @@ extension WebSocketCrossServerAdapter {
         book.count("crossserver.delivery.repeated", ledger.repeated)
         book.count("crossserver.delivery.refused", ledger.refused)
         book.count("crossserver.delivery.besteffort", ledger.bestEffort)
+        book.count("crossserver.delivery.replaced", ledger.replaced)
         book.count("crossserver.delivery.unreachable", ledger.unreachable)
         for (name, received) in ledger.received { self.record(received, of: name, in: &book) }
         let bytes = courier.sendingBytes

@@ -110,6 +110,8 @@ package struct SenderLedger: Sendable, Hashable {
     package var refused = 0
     /// Sent once, and not among those above.
     package var once = 0
+    /// Never numbered: a newer one with the same key took its place while it waited.
+    package var replaced = 0
 }
 
 /// What a receiver has counted of one life of another server, over all channels.

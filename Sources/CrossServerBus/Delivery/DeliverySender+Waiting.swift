@@ -2,16 +2,24 @@ import DequeModule
 package import NIOCore
 
 extension DeliverySender {
-    mutating func wait(_ message: ByteBuffer, _ index: Int, _ now: NIODeadline) -> Outcome {
-        let size = Self.size(message)
+    mutating func wait(_ message: ByteBuffer, _ key: String?, _ index: Int, _ now: NIODeadline) -> Outcome {
+        let older = key.flatMap { self.streams[index].waiting.older($0) }
+        let size = Self.size(message, key) - (older.map { Self.size($0.bytes, key) } ?? 0)
         guard self.waitingBytes + size <= self.configuration.queueBytes else {
             return self.refused(self.routes.usable.isEmpty ? .queueFull : .unreachable)
         }
         self.lastWaiting += 1
         self.waitingBytes += size
-        self.streams[index].waiting.append(Waiting(message: message, since: self.uptime(now), id: self.lastWaiting))
+        let waiting = WaitingMessages.Message(
+            bytes: message,
+            since: self.uptime(now),
+            id: self.lastWaiting,
+            key: key
+        )
+        self.streams[index].waiting.append(waiting)
         self.waitingStreams.insert(index)
-        return .waiting(self.lastWaiting)
+        if older != nil { self.ledger.replaced += 1 }
+        return .waiting(self.lastWaiting, replacing: older?.id)
     }
 
     private func route(_ index: Int) -> BusLink? {
@@ -31,15 +39,15 @@ extension DeliverySender {
                 let hasExpired = first.since < oldest
                 guard hasExpired || (self.route(index) != nil && budget > 0) else { break }
                 self.streams[index].waiting.removeFirst()
-                let size = Self.size(first.message)
+                let size = Self.size(first.bytes, first.key)
                 self.waitingBytes -= size
                 budget -= size
                 if hasExpired {
                     self.ledger.refused += 1
                     let reason: DeliveryRefusal = self.routes.usable.isEmpty ? .expired : .unreachable
                     actions.append(.refuse(waiting: first.id, on: channel, reason))
-                } else if let link = self.route(index), let ticket = self.number(&first.message, index, now) {
-                    self.publish(first.message, index, link, ticket, waiting: first.id, &actions)
+                } else if let link = self.route(index), let ticket = self.number(&first.bytes, index, now) {
+                    self.publish(first.bytes, index, link, ticket, waiting: first.id, &actions)
                 } else {
                     self.ledger.refused += 1
                     actions.append(.refuse(waiting: first.id, on: channel, .cannotBeNumbered))

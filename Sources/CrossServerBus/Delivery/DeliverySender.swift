@@ -9,7 +9,7 @@ package import NIOCore
 /// ```swift
 /// switch sender.send(&message, to: channel, now: now) {
 /// case .publish(let ticket, let link, let more): // publish on the link, and on each of `more`
-/// case .waiting(let id):                         // an action will name the id
+/// case .waiting(let id, let replaced):           // an action will name the id
 /// case .refused(let reason):                     // an error for the caller
 /// }
 /// ```
@@ -20,20 +20,14 @@ package struct DeliverySender: Sendable {
     package enum Outcome: Sendable, Equatable {
         /// Numbered: publish it on the link, and also on the others when no link reaches everyone.
         case publish(DeliveryTicket, BusLink, more: ArraySlice<BusLink>)
-        /// Kept until a link is usable.
-        case waiting(UInt64)
+        /// Kept until a link is usable, in the place of an older one if there was one with its key.
+        case waiting(UInt64, replacing: UInt64? = nil)
         case refused(DeliveryRefusal)
     }
 
     struct Entry: Sendable {
         var place: KeptMessages.Place
         var sentAt: Int64
-    }
-
-    struct Waiting: Sendable {
-        var message: ByteBuffer
-        var since: Int64
-        var id: UInt64
     }
 
     struct Stream: Sendable {
@@ -51,7 +45,7 @@ package struct DeliverySender: Sendable {
         var evictedAt: Int64?
         var link: BusLink?
         var epoch = -1
-        var waiting = Deque<Waiting>()
+        var waiting = WaitingMessages()
         /// How often the last number was told since the last message.
         var tails = 0
         var isActive = false
@@ -161,18 +155,21 @@ package struct DeliverySender: Sendable {
 
     /// Sends a message that is encoded, and not yet stamped. It must be the only reference to its memory, or it is copied.
     ///
-    /// - Parameter audience: the incarnation whose inbox the channel is; nil for a channel that anyone may hear.
+    /// - Parameters:
+    ///   - audience: the incarnation whose inbox the channel is; nil for a channel that anyone may hear.
+    ///   - key: while it waits, a newer one with the same key on the same channel takes its place.
     package mutating func send(
         _ message: inout ByteBuffer,
         to channel: String,
         audience: UInt64? = nil,
+        key: String? = nil,
         now: NIODeadline
     ) -> Outcome {
         guard self.leaving == nil else { return self.refused(.stopping) }
         guard let index = self.stream(channel, audience) else { return self.refused(.tooManyStreams) }
         if self.streams[index].epoch != self.routes.epoch { self.choose(index) }
         guard let link = self.streams[index].link, !self.waits(index) else {
-            return self.wait(message, index, now)
+            return self.wait(message, key, index, now)
         }
         guard let ticket = self.number(&message, index, now) else { return self.refused(.cannotBeNumbered) }
         return .publish(ticket, link, more: self.more(index))
@@ -278,7 +275,9 @@ package struct DeliverySender: Sendable {
         }
     }
 
-    static func size(_ message: ByteBuffer) -> Int { message.storageCapacity + Self.overhead }
+    static func size(_ message: ByteBuffer, _ key: String? = nil) -> Int {
+        message.storageCapacity + Self.overhead + (key?.utf8.count ?? 0)
+    }
 
     mutating func number(_ message: inout ByteBuffer, _ index: Int, _ now: NIODeadline) -> DeliveryTicket? {
         // In one access: each one to an element has its price, and this is done for every message.
@@ -360,9 +359,9 @@ package struct DeliverySender: Sendable {
     package mutating func end() -> [DeliveryAction] {
         let refusals = self.waitingStreams.sorted().flatMap { index in
             let stream = self.streams[index]
-            return stream.waiting.map { DeliveryAction.refuse(waiting: $0.id, on: stream.channel, .stopping) }
+            return stream.waiting.ids.map { DeliveryAction.refuse(waiting: $0, on: stream.channel, .stopping) }
         }
-        for index in self.waitingStreams { self.streams[index].waiting = [] }
+        for index in self.waitingStreams { self.streams[index].waiting = WaitingMessages() }
         self.waitingStreams = []
         self.waitingBytes = 0
         self.ledger.refused += refusals.count
