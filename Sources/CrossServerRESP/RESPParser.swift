@@ -56,6 +56,40 @@ public struct RESPParser: Sendable {
         return value
     }
 
+    /// Takes the next value from the buffer when it is a message of a channel in RESP2, `["message", channel, payload]`, and
+    /// all there: most of what a subscriber gets, without the values in between.
+    ///
+    /// - Returns: nil when it is something else, which ``next(from:)`` reads.
+    public func nextMessage(from buffer: inout ByteBuffer) -> (channel: ByteBuffer, payload: ByteBuffer)? {
+        guard self.scan == nil else { return nil }
+        let found = buffer.withUnsafeReadableBytes { bytes -> (channel: Range<Int>, payload: Range<Int>)? in
+            let head: StaticString = "*3\r\n$7\r\nmessage\r\n"
+            guard bytes.count > head.utf8CodeUnitCount else { return nil }
+            for index in 0..<head.utf8CodeUnitCount where bytes[index] != head.utf8Start[index] { return nil }
+            guard let channel = self.bulkString(bytes, from: head.utf8CodeUnitCount),
+                let payload = self.bulkString(bytes, from: channel.upperBound + 2),
+                payload.upperBound + 2 <= self.limits.maximumLength
+            else { return nil }
+            return (channel, payload)
+        }
+        guard let found, let channel = buffer.getSlice(found.channel), let payload = buffer.getSlice(found.payload)
+        else { return nil }
+        buffer.moveReaderIndex(forwardBy: found.payload.upperBound + 2)
+        return (channel, payload)
+    }
+
+    /// - Returns: the content, behind which CR LF follow; nil when it is something else, or not allowed.
+    private func bulkString(_ bytes: UnsafeRawBufferPointer, from start: Int) -> Range<Int>? {
+        guard start < bytes.count, bytes[start] == UInt8(ascii: "$") else { return nil }
+        // What it throws, next(from:) throws too.
+        guard let (length, content) = try? RESPNumber.parse(bytes, from: start + 1), length >= 0,
+            length <= Int64(self.limits.maximumBulkLength)
+        else { return nil }
+        let end = content + Int(length)
+        guard bytes.count >= end + 2, bytes[end] == .carriageReturn, bytes[end + 1] == .lineFeed else { return nil }
+        return content..<end
+    }
+
     /// - Returns: nil when bytes are missing.
     private static func value(_ reader: inout RESPReader, depth: Int) throws(RESPError) -> RESPValue? {
         while true {
@@ -140,6 +174,13 @@ public struct RESPParser: Sendable {
 
     private static func tooDeep(_ limits: RESPLimits) -> RESPError {
         .limitExceeded("value is more than \(limits.maximumDepth) deep")
+    }
+}
+
+extension ByteBuffer {
+    /// - Parameter range: from the reader index on.
+    fileprivate func getSlice(_ range: Range<Int>) -> ByteBuffer? {
+        self.getSlice(at: self.readerIndex + range.lowerBound, length: range.count)
     }
 }
 

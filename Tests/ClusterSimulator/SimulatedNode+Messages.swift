@@ -101,7 +101,11 @@ extension SimulatedNode {
     }
 
     func takeActions() {
-        while self.receiver.hasActions { self.perform(self.receiver.takeActions()) }
+        while true {
+            let actions = self.receiver.takeActions()
+            if actions.isEmpty { break }
+            self.perform(actions)
+        }
         if self.receiver.isBusy { self.tickSoon(5_000) }
     }
 

@@ -97,8 +97,10 @@ struct DeliveryPair {
     mutating func exchange() {
         self.receiver.tick(now: self.now)
         self.carry(self.sender.tick(now: self.now))
-        while self.receiver.hasActions {
-            for action in self.receiver.takeActions() {
+        while true {
+            let actions = self.receiver.takeActions()
+            if actions.isEmpty { break }
+            for action in actions {
                 switch action {
                 case .deliver(let message, _, _): self.note(message)
                 case .gap(let gap): self.gaps.append(gap)

@@ -187,6 +187,50 @@ import Testing
         #expect(values.first?.elements?.count == count)
     }
 
+    @Test(arguments: [
+        "*3\r\n$7\r\nmessage\r\n$2\r\nch\r\n$5\r\nhello\r\n", "*3\r\n$7\r\nmessage\r\n$0\r\n\r\n$0\r\n\r\n",
+    ])
+    func messages(_ text: String) throws {
+        let whole = ByteBuffer(string: text + text)
+        var buffer = whole
+        var parser = RESPParser()
+        let message = try #require(parser.nextMessage(from: &buffer))
+        #expect(buffer == ByteBuffer(string: text))
+        var again = whole
+        let value = try parser.next(from: &again)
+        let kind = ByteBuffer(string: "message")
+        #expect(value == .array([.bulkString(kind), .bulkString(message.channel), .bulkString(message.payload)]))
+        // What is not all there stays, and is read when it is.
+        for length in 0..<text.utf8.count {
+            var part = ByteBuffer(bytes: text.utf8.prefix(length))
+            #expect(parser.nextMessage(from: &part) == nil)
+            #expect(part.readableBytes == length)
+            #expect(try parser.next(from: &part) == nil)
+            part.writeBytes(text.utf8.dropFirst(length))
+            if length > 0 { #expect(parser.nextMessage(from: &part) == nil) }
+            #expect(try parser.next(from: &part) == value)
+        }
+    }
+
+    @Test(arguments: [
+        "*3\r\n$7\r\nMESSAGE\r\n$1\r\na\r\n$1\r\nb\r\n", "*3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n",
+        "*3\r\n$7\r\nmessage\r\n:1\r\n$1\r\nb\r\n", "*3\r\n$7\r\nmessage\r\n$-1\r\n$1\r\nb\r\n",
+        "*3\r\n$7\r\nmessage\r\n$1\r\na\r\n$1\r\nbcd", "*3\r\n$7\r\nmessage\r\n$99999999999999999999999\r\na",
+        ">3\r\n$7\r\nmessage\r\n$1\r\na\r\n$1\r\nb\r\n",
+    ])
+    func notAMessage(_ text: String) {
+        var buffer = ByteBuffer(string: text)
+        #expect(RESPParser().nextMessage(from: &buffer) == nil)
+        #expect(buffer == ByteBuffer(string: text))
+    }
+
+    @Test func aMessageBeyondTheLimitsIsLeft() {
+        var limits = RESPLimits()
+        limits.maximumBulkLength = 4
+        var buffer = ByteBuffer(string: "*3\r\n$7\r\nmessage\r\n$2\r\nch\r\n$5\r\nhello\r\n")
+        #expect(RESPParser(limits: limits).nextMessage(from: &buffer) == nil)
+    }
+
     @Test func bulkStringsAreSlicesOfTheInput() throws {
         var buffer = ByteBuffer(string: "$5\r\nhello\r\n$5\r\nthere\r\n")
         let address = buffer.withUnsafeReadableBytes { $0.baseAddress.map { $0 + 4 } }

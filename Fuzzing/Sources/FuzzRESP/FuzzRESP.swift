@@ -47,10 +47,24 @@ private func fuzzValues(_ bytes: [UInt8], _ seed: UInt8, _ limits: RESPLimits) {
         var parser = RESPParser(limits: limits)
         return read(pieces) { buffer throws(RESPError) in try parser.next(from: &buffer) }
     }
+    /// As a subscriber does.
+    func parseMessages(_ pieces: [[UInt8]]) -> Outcome<RESPValue> {
+        var parser = RESPParser(limits: limits)
+        return read(pieces) { buffer throws(RESPError) in
+            guard let (channel, payload) = parser.nextMessage(from: &buffer) else {
+                return try parser.next(from: &buffer)
+            }
+            return .array([.bulkString(ByteBuffer(string: "message")), .bulkString(channel), .bulkString(payload)])
+        }
+    }
     let outcome = parse([bytes])
     for pieces in [bytes.pieces(seed: seed), bytes.singles] {
         let other = parse(pieces)
         require(other == outcome, "cut: \(other)\nwhole: \(outcome)")
+    }
+    for pieces in [[bytes], bytes.pieces(seed: seed)] {
+        let other = parseMessages(pieces)
+        require(other == outcome, "messages: \(other)\nvalues: \(outcome)")
     }
     for value in outcome.values {
         var buffer = ByteBuffer()

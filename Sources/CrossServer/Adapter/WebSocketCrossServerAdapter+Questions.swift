@@ -1,4 +1,3 @@
-public import CrossServerBus
 import CrossServerWire
 
 /// What the servers of a cluster have answered together.

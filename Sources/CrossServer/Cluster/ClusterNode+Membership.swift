@@ -25,9 +25,18 @@ struct Roster: Sendable {
     /// Whether there is no other server, nor one that may come back.
     var isAlone: Bool { self.members.isEmpty && self.silent.isEmpty }
 
-    /// The life to which messages for a name go.
-    func incarnation(of name: String, now: NIODeadline) -> String? {
-        self.members[name]?.incarnation ?? self.silent[name].flatMap { $0.until > now ? $0.incarnation : nil }
+    /// Where messages for the live servers go, by name.
+    var inboxes: [String: Inbox] = [:]
+
+    /// A channel that one life of a server hears alone.
+    struct Inbox: Sendable {
+        var channel: String
+        var incarnation: UInt64?
+    }
+
+    /// The life that has fallen silent, and to which messages for a name go.
+    func silentIncarnation(of name: String, now: NIODeadline) -> String? {
+        self.silent[name].flatMap { $0.until > now ? $0.incarnation : nil }
     }
 
     var originalServerCount: Int { self.originals.values.reduce(0) { max($0, $1 ?? 0) } }
@@ -121,9 +130,18 @@ extension ClusterNode {
         self.serverChanges.emit(change)
     }
 
+    func inbox(of name: String, _ incarnation: String) -> Roster.Inbox {
+        Roster.Inbox(
+            channel: self.channels.inbox(of: name, incarnation: incarnation),
+            incarnation: UInt64(incarnation, radix: 36)
+        )
+    }
+
     private func updateRoster(_ now: NIODeadline) {
         let members = self.membership.value.members(now: now)
+        let inboxes = members.map { ($0.name, self.inbox(of: $0.name, $0.incarnation)) }
         self.roster.withLock { roster in
+            roster.inboxes = Dictionary(inboxes, uniquingKeysWith: { first, _ in first })
             roster.members = Dictionary(members.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
             roster.names = members.map(\.name)
             roster.silent = roster.silent.filter { $0.value.until > now && roster.members[$0.key] == nil }

@@ -46,11 +46,11 @@ extension ClusterNode {
     /// - Throws: ``CrossServerError`` with `invalidName`.
     func delivery(
         _ delivery: WebSocketCrossServerAdapter.Configuration.Delivery,
-        for audience: String
+        for audience: @autoclosure () -> String
     ) throws(CrossServerError) -> WebSocketCrossServerAdapter.Configuration.Delivery {
         guard case .latest(let key) = delivery else { return delivery }
         try self.configuration.limits.checkName(key, "key")
-        return .latest(key: "\(audience)\u{0}\(key)")
+        return .latest(key: "\(audience())\u{0}\(key)")
     }
 
     func publish(

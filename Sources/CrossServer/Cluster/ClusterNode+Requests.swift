@@ -18,8 +18,9 @@ extension ClusterNode {
                 self.isLocal = !exceptSelf
                 self.others = []
             case .servers(let names):
-                self.isLocal = !exceptSelf && names.contains(name)
-                let others = names.filter { $0 != name }
+                let hasSelf = names.contains(name)
+                self.isLocal = !exceptSelf && hasSelf
+                let others = hasSelf ? names.filter { $0 != name } : names
                 self.others = others.isEmpty ? nil : others
             }
         }
@@ -78,10 +79,12 @@ extension ClusterNode {
         if postings.isEmpty, !route.isLocal, !unreachable.isEmpty {
             throw CrossServerError(.unreachable, "no link leads to \(unreachable.joined(separator: ", "))")
         }
-        let deliveries = try postings.map { try self.delivery(delivery, for: $0.targets.joined(separator: "\u{0}")) }
         let sum = completion.map { PublicationSum(postings.count, $0) }
-        for (posting, delivery) in zip(postings, deliveries) {
-            let message = CrossServerEvent(event: event, sender: self.name, payload: payload, targets: posting.targets)
+        for posting in postings {
+            let delivery = try self.delivery(delivery, for: posting.targets.joined(separator: "\u{0}"))
+            let message = BusMessage.event(
+                CrossServerEvent(event: event, sender: self.name, payload: payload, targets: posting.targets)
+            )
             var completion: Courier.Completion?
             // Nobody pays for an outcome that is not asked for.
             if let sum {
@@ -90,7 +93,7 @@ extension ClusterNode {
                 }
             }
             try self.publish(
-                .event(message),
+                message,
                 to: posting.channel,
                 audience: posting.incarnation,
                 delivery: delivery,
@@ -115,25 +118,37 @@ extension ClusterNode {
         if others.isEmpty { return [Posting(channel: channel, targets: [], servers: [])] }
         var unknown: [String] = []
         var postings: [Posting] = []
-        let roster = self.roster.withLock { $0 }
-        var seen = Set(unreachable)
-        for name in others where seen.insert(name).inserted {
-            guard let incarnation = roster.incarnation(of: name, now: .now()) else {
+        let isSimple = others.count == 1 && unreachable.isEmpty
+        for name in isSimple ? others : Self.distinct(others, except: unreachable) {
+            guard let inbox = self.inbox(of: name) else {
                 unknown.append(name)
                 continue
             }
-            let inbox = self.channels.inbox(of: name, incarnation: incarnation)
+            let servers = [name]
             postings.append(
                 Posting(
-                    channel: inbox,
-                    targets: isSystem ? [] : [name],
-                    servers: [name],
-                    incarnation: UInt64(incarnation, radix: 36)
+                    channel: inbox.channel,
+                    targets: isSystem ? [] : servers,
+                    servers: servers,
+                    incarnation: inbox.incarnation
                 )
             )
         }
         if !unknown.isEmpty { postings.append(Posting(channel: channel, targets: unknown, servers: unknown)) }
         return postings
+    }
+
+    private static func distinct(_ names: [String], except others: [String]) -> [String] {
+        var seen = Set(others)
+        return names.filter { seen.insert($0).inserted }
+    }
+
+    /// - Returns: nil when nobody with the name is known.
+    private func inbox(of name: String) -> Roster.Inbox? {
+        self.roster.withLock { roster in
+            if let inbox = roster.inboxes[name] { return inbox }
+            return roster.silentIncarnation(of: name, now: .now()).map { self.inbox(of: name, $0) }
+        }
     }
 
     /// Sends a request, whose replies go to the sink.
@@ -219,36 +234,48 @@ extension ClusterNode {
     }
 
     private func publish(_ request: Request, _ posting: Posting, number: UInt64) throws {
-        let message = CrossServerEvent(
-            event: request.event,
-            sender: self.name,
-            payload: request.payload,
-            targets: posting.targets,
-            callbackID: RequestID.string(incarnation: self.incarnation, number: number)
+        let message = BusMessage.event(
+            CrossServerEvent(
+                event: request.event,
+                sender: self.name,
+                payload: request.payload,
+                targets: posting.targets,
+                callbackID: RequestID.string(incarnation: self.incarnation, number: number)
+            )
         )
-        try self.publish(.event(message), to: posting.channel, audience: posting.incarnation) { result in
-            switch result {
-            case .success(let publication):
-                let others = self.otherReceivers(of: publication, on: posting.channel)
-                if others == 0, posting.incarnation != nil, self.courier != nil {
-                    // A server that lives asks for what it has not heard.
-                    guard !self.isLive(posting) else { return }
-                    self.notPublished(number, posting, .died)
-                } else if others == 0, !request.isSystem || !posting.servers.isEmpty || !self.isAlone {
-                    self.notPublished(number, posting, .notSent("no other server hears it"))
-                } else if posting.servers.isEmpty {
-                    // Observers hear a question too; who is to answer it is known.
-                    self.perform { $0.published(number, receivers: request.isSystem ? 0 : others) }
-                }
-            case .failure(let error):
-                let reason: MissingReply.Reason =
-                    switch error.code {
-                    case .outcomeUnknown: .outcomeUnknown(error.message)
-                    case .unreachable: .unreachable
-                    default: .notSent("\(error)")
-                    }
-                self.notPublished(number, posting, reason)
+        let isSystem = request.isSystem
+        try self.publish(message, to: posting.channel, audience: posting.incarnation) { result in
+            self.published(number, posting, isSystem: isSystem, result)
+        }
+    }
+
+    private func published(
+        _ number: UInt64,
+        _ posting: Posting,
+        isSystem: Bool,
+        _ result: Result<Publication, BusError>
+    ) {
+        switch result {
+        case .success(let publication):
+            let others = self.otherReceivers(of: publication, on: posting.channel)
+            if others == 0, posting.incarnation != nil, self.courier != nil {
+                // A server that lives asks for what it has not heard.
+                guard !self.isLive(posting) else { return }
+                self.notPublished(number, posting, .died)
+            } else if others == 0, !isSystem || !posting.servers.isEmpty || !self.isAlone {
+                self.notPublished(number, posting, .notSent("no other server hears it"))
+            } else if posting.servers.isEmpty {
+                // Observers hear a question too; who is to answer it is known.
+                self.perform { $0.published(number, receivers: isSystem ? 0 : others) }
             }
+        case .failure(let error):
+            let reason: MissingReply.Reason =
+                switch error.code {
+                case .outcomeUnknown: .outcomeUnknown(error.message)
+                case .unreachable: .unreachable
+                default: .notSent("\(error)")
+                }
+            self.notPublished(number, posting, reason)
         }
     }
 

@@ -352,8 +352,10 @@ extension Courier {
 
     private func takeActions() {
         let receiving = self.receiving.value
-        while receiving.receiver.hasActions {
-            for action in receiving.receiver.takeActions() {
+        while true {
+            let actions = receiving.receiver.takeActions()
+            if actions.isEmpty { return }
+            for action in actions {
                 switch action {
                 case .deliver(let message, let channel, let link):
                     receiving.delegate?.deliver(message, on: channel, over: link)

@@ -1,5 +1,3 @@
-public import CrossServerBus
-
 /// Which servers an event goes to.
 public enum CrossServerTarget: Sendable, Hashable {
     /// Every server, this one too.

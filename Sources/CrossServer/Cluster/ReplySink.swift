@@ -3,8 +3,8 @@ import CrossServerWire
 import NIOCore
 import Synchronization
 
-/// What takes the replies of one request. Replies come in order, the end comes last.
-enum ReplySink: Sendable {
+/// What takes the replies of one request. Replies come in order, the end comes last. Indirect, since it is copied often.
+indirect enum ReplySink: Sendable {
     case collect(ReplyCollector)
     case stream(AsyncStream<CrossServerResponse<Payload>>.Continuation)
     case callback(any EventLoop, @Sendable (CrossServerResponse<Payload>) -> Void)

@@ -1,4 +1,3 @@
-public import CrossServerBus
 import NIOCore
 import Synchronization
 

@@ -6,7 +6,7 @@ package import NIOCore
 ///
 /// ```swift
 /// if receiver.received(message, on: channel, over: link, now: now) { handle(message) }
-/// if receiver.hasActions { for action in receiver.takeActions() { … } }
+/// for action in receiver.takeActions() { … }
 /// ```
 ///
 /// Call ``tick(now:)`` every 5 ms while ``isBusy``, else every 100 ms.
@@ -112,9 +112,9 @@ package struct DeliveryReceiver: Sendable {
 
     func time(_ now: NIODeadline) -> Int64 { Int64(clamping: now.uptimeNanoseconds) }
 
-    package var hasActions: Bool { !self.actions.isEmpty }
-
+    /// - Returns: what is to be done; empty when there is nothing. Doing it may bring up more.
     package mutating func takeActions() -> [DeliveryAction] {
+        if self.actions.isEmpty { return [] }
         defer { self.actions = [] }
         return self.actions
     }

@@ -44,13 +44,9 @@ package struct Stamp: Sendable, Hashable {
         switch head {
         case 0x80...0x8e:
             message.setInteger(head + 1, at: message.readerIndex)
-            let (high, low, last) = self.packed
             message.writeWithUnsafeMutableBytes(minimumWritableBytes: Self.messagePackLength) { bytes in
                 bytes.storeBytes(of: Self.mark.bigEndian, toByteOffset: 0, as: UInt32.self)
-                bytes.storeBytes(of: self.incarnation.bigEndian, toByteOffset: 4, as: UInt64.self)
-                bytes.storeBytes(of: high.bigEndian, toByteOffset: 12, as: UInt64.self)
-                bytes.storeBytes(of: low.bigEndian, toByteOffset: 20, as: UInt32.self)
-                bytes.storeBytes(of: last, toByteOffset: 24, as: UInt8.self)
+                self.pack(into: UnsafeMutableRawBufferPointer(rebasing: bytes[4...]))
                 return Self.messagePackLength
             }
             return true
@@ -58,13 +54,16 @@ package struct Stamp: Sendable, Hashable {
             let end = message.writerIndex - 1
             guard message.readableBytes > 2, message.getInteger(at: end, as: UInt8.self) == UInt8(ascii: "}")
             else { return false }
-            var bytes = ByteBuffer()
-            let (high, low, last) = self.packed
-            bytes.writeMultipleIntegers(self.incarnation, high, low, last)
             message.moveWriterIndex(to: end)
             message.writeStaticString(Self.jsonMark)
-            message.writeSixBits(of: bytes)
-            message.writeStaticString("\"}")
+            message.writeWithUnsafeMutableBytes(minimumWritableBytes: Self.packedCharacters) { bytes in
+                withUnsafeTemporaryAllocation(byteCount: Self.packedLength, alignment: 1) { packed in
+                    self.pack(into: packed)
+                    SixBits.encode(UnsafeRawBufferPointer(packed), into: bytes)
+                }
+                return Self.packedCharacters
+            }
+            message.writeStaticString(Self.jsonEnd)
             return true
         default:
             return false
@@ -74,90 +73,98 @@ package struct Stamp: Sendable, Hashable {
     /// In MessagePack a string of one character, and the head of 21 bytes of binary data. Not part of any UTF-8 text.
     private static let mark: UInt32 = 0xa1_7e_c4_15
     private static let jsonMark: StaticString = ",\"~\":\""
+    private static let jsonEnd: StaticString = "\"}"
+    private static let packedLength = 21
+    private static let packedCharacters = 28
 
-    private var packed: (UInt64, UInt32, UInt8) {
+    private func pack(into bytes: UnsafeMutableRawBufferPointer) {
         let uptime = UInt64(clamping: self.uptime) & 0xFF_FFFF_FFFF
-        return (
-            self.number << 24 | uptime >> 16,
-            UInt32(truncatingIfNeeded: uptime & 0xFFFF) << 16 | self.sincePrevious >> 8,
-            UInt8(truncatingIfNeeded: self.sincePrevious)
-        )
-    }
-
-    private init(incarnation: UInt64, _ high: UInt64, _ low: UInt32, _ last: UInt8) {
-        self.incarnation = incarnation
-        self.number = high >> 24
-        self.uptime = Int64((high & 0xFF_FFFF) << 16 | UInt64(low >> 16))
-        self.sincePrevious = (low & 0xFFFF) << 8 | UInt32(last)
+        let high = self.number << 24 | uptime >> 16
+        let low = UInt32(truncatingIfNeeded: uptime & 0xFFFF) << 16 | self.sincePrevious >> 8
+        bytes.storeBytes(of: self.incarnation.bigEndian, toByteOffset: 0, as: UInt64.self)
+        bytes.storeBytes(of: high.bigEndian, toByteOffset: 8, as: UInt64.self)
+        bytes.storeBytes(of: low.bigEndian, toByteOffset: 16, as: UInt32.self)
+        bytes.storeBytes(of: UInt8(truncatingIfNeeded: self.sincePrevious), toByteOffset: 20, as: UInt8.self)
     }
 
     // MARK: Reading
 
     /// The stamp of an encoded message; nil when it has none.
     package init?(endOf message: ByteBuffer) {
-        guard let head = message.getInteger(at: message.readerIndex, as: UInt8.self) else { return nil }
-        switch head {
-        case 0x81...0x8f:
-            guard message.readableBytes > Self.messagePackLength else { return nil }
-            let fields = message.withUnsafeReadableBytes { bytes -> (UInt64, UInt64, UInt32, UInt8)? in
-                let start = bytes.count - Self.messagePackLength
-                func load<Value: FixedWidthInteger>(_ offset: Int) -> Value {
-                    Value(bigEndian: bytes.loadUnaligned(fromByteOffset: start + offset, as: Value.self))
-                }
-                return load(0) == Self.mark ? (load(4), load(12), load(20), load(24)) : nil
+        let stamp = message.withUnsafeReadableBytes { bytes -> Stamp? in
+            switch bytes.first {
+            case .some(0x81...0x8f): Stamp(endOfMessagePack: bytes)
+            case UInt8(ascii: "{"): Stamp(endOfJSON: bytes)
+            default: nil
             }
-            guard let fields else { return nil }
-            self.init(incarnation: fields.0, fields.1, fields.2, fields.3)
-        case UInt8(ascii: "{"):
-            let length = Self.jsonLength + 1
-            let mark = Self.jsonMark.utf8CodeUnitCount
-            guard message.readableBytes > length else { return nil }
-            var bytes = message
-            bytes.moveReaderIndex(to: message.writerIndex - length)
-            guard bytes.readString(length: mark) == "\(Self.jsonMark)", let text = bytes.readSlice(length: 28),
-                bytes.readString(length: 2) == "\"}", var decoded = ByteBuffer(sixBits: text),
-                let fields = decoded.readMultipleIntegers(as: (UInt64, UInt64, UInt32, UInt8).self)
-            else { return nil }
-            self.init(incarnation: fields.0, fields.1, fields.2, fields.3)
-        default:
-            return nil
         }
-        guard self.number > 0 else { return nil }
+        guard let stamp, stamp.number > 0 else { return nil }
+        self = stamp
+    }
+
+    private init?(endOfMessagePack bytes: UnsafeRawBufferPointer) {
+        let start = bytes.count - Self.messagePackLength
+        guard start > 0, UInt32(bigEndian: bytes.loadUnaligned(fromByteOffset: start, as: UInt32.self)) == Self.mark
+        else { return nil }
+        self.init(packed: UnsafeRawBufferPointer(rebasing: bytes[(start + 4)...]))
+    }
+
+    private init?(endOfJSON bytes: UnsafeRawBufferPointer) {
+        let start = bytes.count - Self.jsonLength - 1
+        guard start > 0 else { return nil }
+        let text = start + Self.jsonMark.utf8CodeUnitCount
+        let end = text + Self.packedCharacters
+        guard bytes[start..<text].elementsEqual(Self.jsonMark), bytes[end...].elementsEqual(Self.jsonEnd)
+        else { return nil }
+        let stamp = withUnsafeTemporaryAllocation(byteCount: Self.packedLength, alignment: 1) { packed in
+            SixBits.decode(UnsafeRawBufferPointer(rebasing: bytes[text..<end]), into: packed)
+                ? Stamp(packed: UnsafeRawBufferPointer(packed)) : nil
+        }
+        guard let stamp else { return nil }
+        self = stamp
+    }
+
+    private init(packed bytes: UnsafeRawBufferPointer) {
+        let high = UInt64(bigEndian: bytes.loadUnaligned(fromByteOffset: 8, as: UInt64.self))
+        let low = UInt32(bigEndian: bytes.loadUnaligned(fromByteOffset: 16, as: UInt32.self))
+        self.incarnation = UInt64(bigEndian: bytes.loadUnaligned(fromByteOffset: 0, as: UInt64.self))
+        self.number = high >> 24
+        self.uptime = Int64((high & 0xFF_FFFF) << 16 | UInt64(low >> 16))
+        self.sincePrevious = (low & 0xFFFF) << 8 | UInt32(bytes[20])
     }
 }
 
-extension ByteBuffer {
-    /// Base 64 without padding: three bytes in four characters.
-    fileprivate mutating func writeSixBits(of bytes: ByteBuffer) {
-        let view = bytes.readableBytesView
-        for index in stride(from: view.startIndex, to: view.endIndex - 2, by: 3) {
-            let group = UInt32(view[index]) << 16 | UInt32(view[index + 1]) << 8 | UInt32(view[index + 2])
-            for shift in [18, 12, 6, 0] {
-                self.writeInteger(Self.character(UInt8(truncatingIfNeeded: group >> UInt32(shift)) & 63))
+extension Slice<UnsafeRawBufferPointer> {
+    fileprivate func elementsEqual(_ text: StaticString) -> Bool {
+        self.elementsEqual(UnsafeBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
+    }
+}
+
+/// Base 64 (RFC 4648, section 4) for a number of bytes that needs no padding: three bytes in four characters.
+private enum SixBits {
+    private static let alphabet: StaticString = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+
+    static func encode(_ bytes: UnsafeRawBufferPointer, into text: UnsafeMutableRawBufferPointer) {
+        for index in 0..<(bytes.count / 3) {
+            let (first, second, third) = (bytes[3 * index], bytes[3 * index + 1], bytes[3 * index + 2])
+            let group = UInt32(first) << 16 | UInt32(second) << 8 | UInt32(third)
+            for place in 0..<4 {
+                text[4 * index + place] = Self.alphabet.utf8Start[Int(group >> UInt32(18 - 6 * place)) & 63]
             }
         }
     }
 
-    fileprivate init?(sixBits text: ByteBuffer) {
-        self.init()
-        var group: UInt32 = 0
-        for (offset, character) in text.readableBytesView.enumerated() {
-            guard let bits = Self.bits(character) else { return nil }
-            group = group << 6 | UInt32(bits)
-            if offset % 4 == 3 {
-                self.writeMultipleIntegers(UInt16(truncatingIfNeeded: group >> 8), UInt8(truncatingIfNeeded: group))
+    /// - Returns: false when a character is not one of the 64.
+    static func decode(_ text: UnsafeRawBufferPointer, into bytes: UnsafeMutableRawBufferPointer) -> Bool {
+        for index in 0..<(text.count / 4) {
+            var group: UInt32 = 0
+            for place in 0..<4 {
+                guard let bits = Self.bits(text[4 * index + place]) else { return false }
+                group = group << 6 | UInt32(bits)
             }
+            for place in 0..<3 { bytes[3 * index + place] = UInt8(truncatingIfNeeded: group >> UInt32(16 - 8 * place)) }
         }
-    }
-
-    private static func character(_ bits: UInt8) -> UInt8 {
-        switch bits {
-        case 0..<26: bits + UInt8(ascii: "A")
-        case 26..<52: bits - 26 + UInt8(ascii: "a")
-        case 52..<62: bits - 52 + UInt8(ascii: "0")
-        case 62: UInt8(ascii: "+")
-        default: UInt8(ascii: "/")
-        }
+        return true
     }
 
     private static func bits(_ character: UInt8) -> UInt8? {

@@ -21,6 +21,11 @@ struct RESPInput {
         self.bytes.writeBuffer(&bytes)
     }
 
+    /// - Returns: nil when something else comes next, or nothing.
+    mutating func nextMessage() -> (channel: ByteBuffer, payload: ByteBuffer)? {
+        self.parser.nextMessage(from: &self.bytes)
+    }
+
     /// - Returns: nil when more bytes are needed.
     mutating func next() throws(RedisFailure) -> RESPValue? {
         guard self.bytes.readableBytes > 0 else {

@@ -4,7 +4,8 @@ import NIOCore
 struct ChannelNames {
     private var names: [ByteBuffer: String] = [:]
     /// That of the last message: most often the next is of the same channel.
-    private var last: (bytes: ByteBuffer, name: String)?
+    private var lastBytes = ByteBuffer()
+    private var lastName: String?
 
     mutating func insert(_ name: String) {
         self.names[ByteBuffer(string: name)] = name
@@ -12,15 +13,17 @@ struct ChannelNames {
 
     mutating func remove(_ name: String) {
         self.names[ByteBuffer(string: name)] = nil
-        self.last = nil
+        self.lastBytes = ByteBuffer()
+        self.lastName = nil
     }
 
     mutating func name(of bytes: ByteBuffer) -> String? {
-        if let last = self.last, last.bytes == bytes { return last.name }
+        if self.lastBytes == bytes, let lastName = self.lastName { return lastName }
         guard let index = self.names.index(forKey: bytes) else { return nil }
         // Not the bytes that were given: they would keep all that was read with them.
         let (bytes, name) = self.names[index]
-        self.last = (bytes, name)
+        self.lastBytes = bytes
+        self.lastName = name
         return name
     }
 }

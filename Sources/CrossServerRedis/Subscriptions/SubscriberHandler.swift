@@ -62,8 +62,14 @@ final class SubscriberHandler: ChannelInboundHandler {
         self.prober.probe.heard(at: .now())
         var messages = 0
         do throws(RedisFailure) {
-            while self.failure == nil, let value = try self.input.next() {
-                if try self.isMessage(value) { messages += 1 }
+            while self.failure == nil {
+                if let (channel, payload) = self.input.nextMessage() {
+                    if self.received(payload, on: channel) { messages += 1 }
+                } else if let value = try self.input.next() {
+                    if try self.isMessage(value) { messages += 1 }
+                } else {
+                    break
+                }
             }
         } catch {
             self.fail(error)
@@ -94,8 +100,12 @@ final class SubscriberHandler: ChannelInboundHandler {
         guard case .bulkString(let channel) = elements[1], case .bulkString(let payload) = elements[2] else {
             throw Self.unknown
         }
+        return self.received(payload, on: channel)
+    }
+
+    /// - Returns: false when the channel was left, and the server did not know yet.
+    private func received(_ payload: ByteBuffer, on channel: ByteBuffer) -> Bool {
         guard let name = self.subscriber.name(of: channel) else {
-            // Left, but the server did not know yet.
             self.link.counters.dropped.add(1)
             return false
         }

@@ -1,33 +1,25 @@
-package import HeapModule
-package import NIOCore
+import HeapModule
+import NIOCore
 
 /// Requests to other servers that wait for replies: who was asked, who has answered, and when waiting ends.
 ///
 /// A value without a clock and without a lock: its owner tells it what happened and when, and hands on what it returns.
-/// `Sink` is whatever takes the replies of one request. Inlinable, since every call that does not know the sink's type
-/// costs more than what it does.
-package struct RequestTable<Sink> {
+/// `Sink` is whatever takes the replies of one request.
+struct RequestTable<Sink> {
     /// Names a request of this table; never used again.
-    package typealias Number = UInt64
+    typealias Number = UInt64
 
     /// What the owner has to hand on to a sink.
-    package struct Action {
-        package var sink: Sink
+    struct Action {
+        var sink: Sink
         /// The server whose reply this is, which is the first of its; nil when there is none.
-        package var reply: (server: String, remaining: Int?)?
+        var reply: (server: String, remaining: Int?)?
         /// Set when this is the last.
-        package var end: RequestEnd?
-
-        @inlinable
-        init(sink: Sink, reply: (server: String, remaining: Int?)?, end: RequestEnd?) {
-            self.sink = sink
-            self.reply = reply
-            self.end = end
-        }
+        var end: RequestEnd?
     }
 
     /// Why a reply is ignored.
-    package enum Ignored: Error, Hashable {
+    enum Ignored: Error, Hashable {
         /// No such request waits: its reply comes late, or is forged.
         case notWaiting
         /// The server was not asked.
@@ -36,40 +28,27 @@ package struct RequestTable<Sink> {
         case repeated
     }
 
-    @usableFromInline
-    struct Entry {
-        @usableFromInline
+    fileprivate struct Entry {
         var sink: Sink
         /// The servers that are expected to answer, in the order in which they were named.
-        @usableFromInline
         var names: [String]
         /// Whether every server was asked, and so may answer.
-        @usableFromInline
         var isForAll: Bool
-        @usableFromInline
         var answered: Set<String> = []
         /// Those of the names that cannot answer any more, and why.
-        @usableFromInline
         var gone: [MissingReply] = []
         /// How many of the names have neither answered nor gone.
-        @usableFromInline
         var openNames: Int
         /// How many are expected whose names nobody knows; nil while that is not known either.
-        @usableFromInline
         var others: Int?
         /// How many of those have answered.
-        @usableFromInline
         var otherAnswers = 0
         /// How many answers are enough, whoever gives them.
-        @usableFromInline
         var expected: Int?
         /// This server, when it handles the request itself.
-        @usableFromInline
         var local: String?
-        @usableFromInline
         var failure: MissingReply.Reason?
 
-        @inlinable
         init(sink: Sink, names: [String], isForAll: Bool, expected: Int?, local: String?) {
             self.sink = sink
             self.names = names
@@ -81,24 +60,42 @@ package struct RequestTable<Sink> {
         }
 
         /// How many answers are still expected; nil while nobody knows.
-        @inlinable
         var remaining: Int? {
             if let expected = self.expected { return max(expected - self.answered.count, 0) }
             return self.others.map { self.openNames + max($0 - self.otherAnswers, 0) }
         }
 
-        @inlinable
         var isComplete: Bool {
             self.remaining == 0 || (!self.isForAll && self.openNames == 0)
         }
 
-        @inlinable
+        /// - Returns: why the reply does not count; nil when it does.
+        mutating func reply(from server: String) -> Ignored? {
+            // One server is asked most often.
+            if !self.isForAll, self.expected == nil, self.names.count == 1, self.names[0] == server, self.openNames == 1
+            {
+                self.openNames = 0
+                return nil
+            }
+            let isNamed = self.names.contains(server)
+            guard isNamed || self.isForAll, self.answered.count < RequestTable.maximumAnswers else { return .notAsked }
+            guard self.answered.insert(server).inserted else { return .repeated }
+            if !isNamed {
+                self.otherAnswers += 1
+            } else if let index = self.gone.firstIndex(where: { $0.server == server }) {
+                // It was thought to be dead.
+                self.gone.remove(at: index)
+            } else {
+                self.openNames -= 1
+            }
+            return nil
+        }
+
         func isOpen(_ name: String) -> Bool {
             !self.answered.contains(name) && !self.gone.contains { $0.server == name }
         }
 
         /// Who has not answered, given why those did not who still could have.
-        @inlinable
         func missing(_ reason: MissingReply.Reason) -> [MissingReply] {
             var missing = self.gone
             if self.openNames > 0 {
@@ -119,40 +116,22 @@ package struct RequestTable<Sink> {
         }
     }
 
-    @usableFromInline
-    struct Deadline: Comparable {
-        @usableFromInline
+    private struct Deadline: Comparable {
         var time: NIODeadline
-        @usableFromInline
         var number: Number
 
-        @inlinable
-        init(time: NIODeadline, number: Number) {
-            self.time = time
-            self.number = number
-        }
-
-        @inlinable
         static func < (left: Deadline, right: Deadline) -> Bool { left.time < right.time }
     }
 
     /// Servers that may answer one request.
-    @inlinable
-    static var maximumAnswers: Int { 16_384 }
+    private static var maximumAnswers: Int { 16_384 }
 
-    @usableFromInline
-    var entries: [Number: Entry] = [:]
+    private var entries: [Number: Entry] = [:]
     /// Also of requests that have ended meanwhile.
-    @usableFromInline
-    var deadlines = Heap<Deadline>()
-    @usableFromInline
-    var lastNumber: Number = 0
+    private var deadlines = Heap<Deadline>()
+    private var lastNumber: Number = 0
 
-    @inlinable
-    package init() {}
-
-    @inlinable
-    package var count: Int { self.entries.count }
+    var count: Int { self.entries.count }
 
     /// How many deadlines are kept, also of requests that have ended.
     var deadlineCount: Int { self.deadlines.count }
@@ -166,8 +145,7 @@ package struct RequestTable<Sink> {
     ///   - expected: how many answers end the request; nil for those of all targets, or of all that are awaited and the
     ///     others of whom ``published(_:receivers:)`` tells.
     ///   - local: this server's name when it handles the request too.
-    @inlinable
-    package mutating func open(
+    mutating func open(
         _ sink: Sink,
         targets: [String]?,
         awaited: [String] = [],
@@ -199,20 +177,18 @@ package struct RequestTable<Sink> {
     }
 
     /// A request went out, and if it is one to every server then to so many others; nil when that is not known.
-    @inlinable
-    package mutating func published(_ number: Number, receivers: Int?) -> Action? {
+    mutating func published(_ number: Number, receivers: Int?) -> Action? {
         guard let entry = self.entries[number] else { return nil }
         if entry.others == nil, let receivers {
             let deaf = entry.gone.count { $0.reason == .unreachable }
             let known = entry.names.count - deaf - (entry.local == nil ? 0 : 1)
             self.entries[number]?.others = max(receivers - known, 0)
         }
-        return self.endIfComplete(number, reply: nil)
+        return self.endIfComplete(number)
     }
 
     /// The request could not be sent to other servers: only this one's answer is waited for.
-    @inlinable
-    package mutating func notPublished(_ number: Number, reason: MissingReply.Reason) -> Action? {
+    mutating func notPublished(_ number: Number, reason: MissingReply.Reason) -> Action? {
         guard let entry = self.entries[number] else { return nil }
         self.entries[number]?.failure = reason
         if entry.others == nil { self.entries[number]?.others = 0 }
@@ -221,35 +197,22 @@ package struct RequestTable<Sink> {
     }
 
     /// A server has answered.
-    @inlinable
-    package mutating func reply(_ number: Number, from server: String) -> Result<Action, Ignored> {
-        guard let entry = self.entries[number] else { return .failure(.notWaiting) }
-        let isNamed = entry.names.contains(server)
-        guard isNamed || entry.isForAll else { return .failure(.notAsked) }
-        guard !entry.answered.contains(server) else { return .failure(.repeated) }
-        guard entry.answered.count < Self.maximumAnswers else { return .failure(.notAsked) }
-        self.entries[number]?.answered.insert(server)
-        if !isNamed {
-            self.entries[number]?.otherAnswers += 1
-        } else if let index = entry.gone.firstIndex(where: { $0.server == server }) {
-            // It was thought to be dead.
-            self.entries[number]?.gone.remove(at: index)
-        } else {
-            self.entries[number]?.openNames -= 1
-        }
-        let reply = (server: server, remaining: self.entries[number]?.remaining)
-        if server == entry.local, let failure = entry.failure,
+    mutating func reply(_ number: Number, from server: String) -> Result<Action, Ignored> {
+        guard let index = self.entries.index(forKey: number) else { return .failure(.notWaiting) }
+        // In place, and found once: this is done for every reply.
+        if let ignored = self.entries.values[index].reply(from: server) { return .failure(ignored) }
+        let reply = (server: server, remaining: self.entries.values[index].remaining)
+        if server == self.entries.values[index].local, let failure = self.entries.values[index].failure,
             let action = self.end(number, reply: reply, reason: failure)
         {
             return .success(action)
         }
-        if let action = self.endIfComplete(number, reply: reply) { return .success(action) }
-        return .success(Action(sink: entry.sink, reply: reply, end: nil))
+        if let action = self.endIfComplete(index, reply: reply) { return .success(action) }
+        return .success(Action(sink: self.entries.values[index].sink, reply: reply, end: nil))
     }
 
     /// Who was asked with all others is no server, and will not answer.
-    @inlinable
-    package mutating func declined(_ number: Number, by name: String) -> Action? {
+    mutating func declined(_ number: Number, by name: String) -> Action? {
         guard let entry = self.entries[number], entry.isForAll, entry.isOpen(name) else { return nil }
         if let index = entry.names.firstIndex(of: name) {
             self.entries[number]?.names.remove(at: index)
@@ -257,21 +220,19 @@ package struct RequestTable<Sink> {
         } else if entry.otherAnswers < Self.maximumAnswers {
             self.entries[number]?.otherAnswers += 1
         }
-        return self.endIfComplete(number, reply: nil)
+        return self.endIfComplete(number)
     }
 
     /// One of the servers that were asked cannot answer any more.
-    @inlinable
-    package mutating func gone(_ number: Number, _ server: String, reason: MissingReply.Reason) -> Action? {
+    mutating func gone(_ number: Number, _ server: String, reason: MissingReply.Reason) -> Action? {
         guard let entry = self.entries[number], entry.isOpen(server), entry.names.contains(server) else { return nil }
         self.entries[number]?.gone.append(MissingReply(server: server, reason: reason))
         self.entries[number]?.openNames -= 1
-        return self.endIfComplete(number, reply: nil)
+        return self.endIfComplete(number)
     }
 
     /// A server cannot answer any request any more.
-    @inlinable
-    package mutating func gone(_ server: String, reason: MissingReply.Reason) -> [Action] {
+    mutating func gone(_ server: String, reason: MissingReply.Reason) -> [Action] {
         let numbers = self.entries.filter { $0.value.names.contains(server) }.keys.sorted()
         return numbers.compactMap { self.gone($0, server, reason: reason) }
     }
@@ -279,15 +240,13 @@ package struct RequestTable<Sink> {
     /// Forgets a request; nothing is told to anyone any more.
     ///
     /// - Returns: its sink, nil when it had ended.
-    @inlinable
     @discardableResult
-    package mutating func cancel(_ number: Number) -> Sink? {
+    mutating func cancel(_ number: Number) -> Sink? {
         self.entries.removeValue(forKey: number)?.sink
     }
 
     /// Ends the requests whose time is over.
-    @inlinable
-    package mutating func expire(now: NIODeadline) -> [Action] {
+    mutating func expire(now: NIODeadline) -> [Action] {
         var actions: [Action] = []
         while let first = self.deadlines.min, first.time <= now {
             self.deadlines.removeMin()
@@ -297,23 +256,26 @@ package struct RequestTable<Sink> {
     }
 
     /// Ends all requests.
-    @inlinable
-    package mutating func endAll(_ reason: MissingReply.Reason) -> [Action] {
+    mutating func endAll(_ reason: MissingReply.Reason) -> [Action] {
         let numbers = self.entries.keys.sorted()
         self.deadlines = Heap()
         return numbers.compactMap { self.end($0, reply: nil, reason: reason) }
     }
+    private mutating func endIfComplete(_ number: Number) -> Action? {
+        self.entries.index(forKey: number).flatMap { self.endIfComplete($0, reply: nil) }
+    }
 
-    @inlinable
-    mutating func endIfComplete(_ number: Number, reply: (server: String, remaining: Int?)?) -> Action? {
-        guard let entry = self.entries[number], entry.isComplete, entry.failure == nil else { return nil }
-        self.entries.removeValue(forKey: number)
+    private mutating func endIfComplete(
+        _ index: Dictionary<Number, Entry>.Index,
+        reply: (server: String, remaining: Int?)?
+    ) -> Action? {
+        guard self.entries.values[index].isComplete, self.entries.values[index].failure == nil else { return nil }
+        let entry = self.entries.remove(at: index).value
         return Action(sink: entry.sink, reply: reply, end: RequestEnd(missing: entry.gone))
     }
 
     /// - Parameter reason: why nobody answers any more.
-    @inlinable
-    mutating func end(
+    private mutating func end(
         _ number: Number,
         reply: (server: String, remaining: Int?)?,
         reason: MissingReply.Reason
@@ -322,8 +284,7 @@ package struct RequestTable<Sink> {
         return Action(sink: entry.sink, reply: reply, end: RequestEnd(missing: entry.missing(reason)))
     }
 
-    @inlinable
-    mutating func insert(_ deadline: Deadline) {
+    private mutating func insert(_ deadline: Deadline) {
         // Most requests end long before their deadline: now and then only what still waits is kept.
         if self.deadlines.count > 1_024, self.deadlines.count > 4 * self.entries.count {
             self.deadlines = Heap(self.deadlines.unordered.filter { self.entries[$0.number] != nil })
@@ -336,11 +297,6 @@ extension RequestTable: Sendable where Sink: Sendable {}
 extension RequestTable.Entry: Sendable where Sink: Sendable {}
 
 /// How a request ended.
-package struct RequestEnd: Sendable, Hashable {
-    package var missing: [MissingReply]
-
-    @inlinable
-    init(missing: [MissingReply]) {
-        self.missing = missing
-    }
+struct RequestEnd: Sendable, Hashable {
+    var missing: [MissingReply]
 }

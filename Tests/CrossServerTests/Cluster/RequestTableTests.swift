@@ -1,7 +1,7 @@
 import NIOCore
 import Testing
 
-@testable import CrossServerBus
+@testable import CrossServer
 
 @Suite struct RequestTableTests {
     typealias Table = RequestTable<String>
