@@ -12,6 +12,7 @@ struct ClusterChannels: Sendable {
     let everyone: String
     /// Carries messages for single clients, as in the original.
     let clients: String
+    let inboxPrefix: String
     private let presencePrefix: String
     private let countPrefix: String
 
@@ -22,6 +23,7 @@ struct ClusterChannels: Sendable {
         self.cluster = "\(bridgePrefix)cluster"
         self.everyone = "\(webSocketPrefix)broadcast"
         self.clients = "\(webSocketPrefix)private_socket"
+        self.inboxPrefix = "\(bridgePrefix)node:"
         self.presencePrefix = "\(bridgePrefix)presence:"
         self.countPrefix = "\(bridgePrefix)count:"
     }
@@ -31,8 +33,6 @@ struct ClusterChannels: Sendable {
     func inbox(of server: String, incarnation: some StringProtocol) -> String {
         "\(self.inboxPrefix)\(server):\(incarnation)"
     }
-
-    var inboxPrefix: String { "\(self.bridgePrefix)node:" }
 
     /// Carries messages for the rooms of a namespace, as in the original: a namespace that begins with the prefix is the
     /// channel's name. But one that would be the channel of other messages gets a name of its own.

@@ -124,7 +124,7 @@ extension ClusterNode {
                 unknown.append(name)
                 continue
             }
-            let servers = [name]
+            let servers = isSimple ? others : [name]
             postings.append(
                 Posting(
                     channel: inbox.channel,
@@ -367,7 +367,10 @@ extension ClusterNode {
             do {
                 // A server of ours has a channel of its own; an original one hears the bridge alone.
                 if let id = RequestID(callbackID), let incarnation = UInt64(id.incarnation, radix: 36) {
-                    let inbox = self.channels.inbox(of: server, incarnation: id.incarnation)
+                    let known = self.roster.withLock { $0.inboxes[server] }
+                    let inbox =
+                        known.flatMap { $0.incarnation == incarnation ? $0.channel : nil }
+                        ?? self.channels.inbox(of: server, incarnation: id.incarnation)
                     try self.publish(.reply(reply), to: inbox, audience: incarnation, completion: nil)
                 } else {
                     try self.publish(.reply(reply), to: self.channels.bridge, over: link, completion: nil)
