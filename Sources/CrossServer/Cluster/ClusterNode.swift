@@ -202,11 +202,11 @@ extension ClusterNode: BusReceiver {
             // This server has handled its own events when it sent them. But to its inbox it sends what it wants to hear, and
             // another server with its name asks there which of the two may keep it.
             let isInbox = channel == self.inbox
-            switch isInbox ? try BusMessage(decoding: message) : try BusMessage(decoding: message, for: self.name) {
-            case nil: break
-            case .event(let event) where isInbox && event.targets.isEmpty: self.receivedSystem(event, over: link)
-            case .event(let event) where self.channels.isPresence(channel): self.receivedPresence(event, on: channel)
-            case .event(let event): self.received(event, over: link)
+            let decoded = isInbox ? try BusMessage(decoding: message) : try BusMessage(decoding: message, for: self.name)
+            guard let decoded else { return }
+            // Consumed, since copies of the cases would cost more than what is done with them.
+            switch consume decoded {
+            case .event(let event): self.received(event, on: channel, isInbox: isInbox, over: link)
             case .reply(let reply): self.received(reply)
             case .clients(let message): self.received(message, on: channel)
             }
@@ -244,7 +244,9 @@ extension ClusterNode: BusReceiver {
         )
     }
 
-    private func received(_ event: CrossServerEvent, over link: BusLink) {
+    private func received(_ event: CrossServerEvent, on channel: String, isInbox: Bool, over link: BusLink) {
+        if isInbox, event.targets.isEmpty { return self.receivedSystem(event, over: link) }
+        if !isInbox, self.channels.isPresence(channel) { return self.receivedPresence(event, on: channel) }
         guard event.sender != self.name, event.targets.isEmpty || event.targets.contains(self.name) else { return }
         ClusterCounters.increment(self.counters.eventsReceived)
         self.handle(event, self.reply(to: event, over: link))

@@ -233,7 +233,7 @@ extension Courier {
         self.change { sender, now in sender.tick(now: now) }
         self.expireUnsure()
         self.receiving.value.receiver.tick(now: .now())
-        self.takeActions()
+        self.takeActions(self.receiving.value)
         self.checkSubscriptions()
         let isBusy = self.sending.withLock { $0.sender.isBusy || !$0.failed.isEmpty }
         if isBusy || self.receiving.value.receiver.isBusy { self.scheduleTick() }
@@ -346,12 +346,11 @@ extension Courier {
         } else if receiving.receiver.received(message, on: channel, over: link, now: now) {
             receiving.delegate?.deliver(message, on: channel, over: link)
         }
-        self.takeActions()
+        self.takeActions(receiving)
         if receiving.receiver.isBusy { self.scheduleTick() }
     }
 
-    private func takeActions() {
-        let receiving = self.receiving.value
+    private func takeActions(_ receiving: Receiving) {
         while true {
             let actions = receiving.receiver.takeActions()
             if actions.isEmpty { return }
@@ -397,7 +396,7 @@ extension Courier {
     func update(_ reach: Reach) {
         self.receiving.value.receiver.update(reach)
         self.change { sender, now in sender.update(reach, now: now) }
-        self.takeActions()
+        self.takeActions(self.receiving.value)
     }
 
     func ledger(of incarnation: UInt64) -> ReceiverLedger? { self.receiving.value.receiver.ledger(of: incarnation) }

@@ -31,6 +31,8 @@ struct KeptMessages: Sendable {
     private var firstNumber = 0
     private var open = ByteBuffer()
     private var openCount = 0
+    /// Memory for the next chunk: freeing and allocating much at once is slow.
+    private var spare: ByteBuffer?
     /// What they take.
     private(set) var bytes = 0
 
@@ -60,7 +62,8 @@ struct KeptMessages: Sendable {
 
     private mutating func makeRoom() {
         if self.openCount > 0 { self.close() }
-        self.open = ByteBufferAllocator().buffer(capacity: Self.chunkBytes)
+        self.open = self.spare.take() ?? ByteBufferAllocator().buffer(capacity: Self.chunkBytes)
+        self.open.clear()
     }
 
     private mutating func close() {
@@ -89,7 +92,8 @@ struct KeptMessages: Sendable {
         self.bytes -= self.size(place, of: self.full[0])
         self.full[0].count -= 1
         guard self.full[0].count == 0 else { return }
-        self.full.removeFirst()
+        let chunk = self.full.removeFirst()
+        if !chunk.isAlone { self.spare = chunk.bytes }
         self.firstNumber += 1
     }
 

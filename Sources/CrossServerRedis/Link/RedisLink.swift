@@ -86,6 +86,11 @@ final class RedisLink: Sendable {
         return outcome
     }
 
+    /// Writes what waits. On the event loop.
+    func flush() {
+        self.publisher.value?.flush()
+    }
+
     /// Any thread.
     func count(_ channels: [String], _ completion: @escaping CountCompletion) {
         self.eventLoop.execute {

@@ -65,6 +65,8 @@ final class SubscriberHandler: ChannelInboundHandler {
             while self.failure == nil {
                 if let (channel, payload) = self.input.nextMessage() {
                     if self.received(payload, on: channel) { messages += 1 }
+                    // So that others can work on the first replies while the next ones are made.
+                    if messages % Self.flushEvery == 0 { self.link.flush() }
                 } else if let value = try self.input.next() {
                     if try self.isMessage(value) { messages += 1 }
                 } else {
@@ -113,6 +115,7 @@ final class SubscriberHandler: ChannelInboundHandler {
         return true
     }
 
+    private static let flushEvery = 16
     private static let message = ByteBuffer(string: "message")
     private static let unknown = RedisFailure(.protocolViolation, "the server sent what is no answer and no message")
 
