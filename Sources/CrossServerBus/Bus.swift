@@ -99,6 +99,23 @@ extension Bus {
     }
 }
 
+/// A bus that tells of failed messages by their numbers: a closure for each would cost as much as its publishing.
+package protocol NumberingBus: Bus {
+    /// Publishes as ``Bus/publish(_:to:over:completion:)`` does, and tells the receiver of a failure alone.
+    func publish(
+        _ message: ByteBuffer,
+        to channel: String,
+        over link: BusLink,
+        number: UInt64
+    ) throws(BusError)
+}
+
+/// The receiver of a bus that tells of failed messages by their numbers.
+package protocol NumberingBusReceiver: BusReceiver {
+    /// It is not known that the link has taken the message. On any thread.
+    func publishFailed(_ number: UInt64, over link: BusLink)
+}
+
 /// What uses a bus. Its methods are called on ``Bus/eventLoop`` and must not block.
 public protocol BusReceiver: Sendable {
     /// A message of a wanted channel. Messages of one link come in the order in which the link carried them.

@@ -14,7 +14,7 @@ import Synchronization
 /// again for ever, with growing waits. One that hangs is found by probes and given up; what a server answers after that
 /// is not heard. A node is used again when a new connection has answered and, for receiving, when every wanted channel
 /// is subscribed on it.
-public final class RedisBus: Bus {
+public final class RedisBus: NumberingBus {
     public let configuration: Configuration
     let core: BusCore
     /// Of all its connections.
@@ -71,29 +71,47 @@ public final class RedisBus: Bus {
         over link: BusLink?,
         completion: (@Sendable (Result<Publication, BusError>) -> Void)?
     ) throws(BusError) {
+        try self.publish(message, to: channel, over: link, PublishOutcome(completion))
+    }
+
+    package func publish(
+        _ message: ByteBuffer,
+        to channel: String,
+        over link: BusLink,
+        number: UInt64
+    ) throws(BusError) {
+        try self.publish(message, to: channel, over: link, .receiver(number))
+    }
+
+    private func publish(
+        _ message: ByteBuffer,
+        to channel: String,
+        over link: BusLink?,
+        _ outcome: PublishOutcome
+    ) throws(BusError) {
         guard message.readableBytes <= self.configuration.maximumMessageSize else {
             self.core.counters.failed.add(1)
             let limit = self.configuration.maximumMessageSize
             throw BusError(.messageTooLarge, "the message has \(message.readableBytes) bytes, the limit is \(limit)")
         }
         if let link = self.core.selection.withLock({ $0.next(preferring: link?.number) }) {
-            switch link.publish(message, to: channel, completion: completion) {
+            switch link.publish(message, to: channel, outcome: outcome) {
             case .appended, .firstOfBatch: return
             case .full, .closed: break
             }
         }
-        try self.publishAnywhere(message, to: channel, completion: completion)
+        try self.publishAnywhere(message, to: channel, outcome)
     }
 
     /// The link of choice takes no more: any other will do, also one over which nothing is heard now.
     private func publishAnywhere(
         _ message: ByteBuffer,
         to channel: String,
-        completion: (@Sendable (Result<Publication, BusError>) -> Void)?
+        _ outcome: PublishOutcome
     ) throws(BusError) {
         var isFull = false
         for link in self.core.table.withLock({ $0.entries.filter(\.status.canPublish).map(\.link) }) {
-            switch link.publish(message, to: channel, completion: completion) {
+            switch link.publish(message, to: channel, outcome: outcome) {
             case .appended, .firstOfBatch: return
             case .full: isFull = true
             case .closed: continue

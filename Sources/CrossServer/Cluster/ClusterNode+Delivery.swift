@@ -45,9 +45,9 @@ extension ClusterNode: Courier.Delegate {
         guard let courier = self.courier else { return }
         do {
             try await self.eventLoop.submit { courier.leave() }.get()
-            while !isHurried, !courier.mayGo {
-                // Ends by itself: the courier gives the others a time.
-                try await Task.sleep(for: .milliseconds(5))
+            while !isHurried, !courier.mayGo, !Task.isCancelled {
+                // Ends by itself: the courier gives the others a time. Cancelled, it goes without them.
+                try? await Task.sleep(for: .milliseconds(5))
             }
             let missing = try await self.eventLoop.submit { courier.end() }.get()
             if !missing.isEmpty {

@@ -176,10 +176,14 @@ final class ClusterNode: Sendable {
     }
 }
 
-extension ClusterNode: BusReceiver {
+extension ClusterNode: NumberingBusReceiver {
     func linkChanged(_ status: BusLinkStatus) {
         self.changeMembership { membership, now in membership.linkChanged(status, now: now) }
         if status.canReceive { self.askForPresenceSoon() }
+    }
+
+    func publishFailed(_ number: UInt64, over link: BusLink) {
+        self.courier?.publishFailed(number, over: link)
     }
 
     func linkStalled(_ link: BusLink) {
@@ -202,7 +206,8 @@ extension ClusterNode: BusReceiver {
             // This server has handled its own events when it sent them. But to its inbox it sends what it wants to hear, and
             // another server with its name asks there which of the two may keep it.
             let isInbox = channel == self.inbox
-            let decoded = isInbox ? try BusMessage(decoding: message) : try BusMessage(decoding: message, for: self.name)
+            let decoded =
+                isInbox ? try BusMessage(decoding: message) : try BusMessage(decoding: message, for: self.name)
             guard let decoded else { return }
             // Consumed, since copies of the cases would cost more than what is done with them.
             switch consume decoded {

@@ -8,8 +8,9 @@ final class Courier: Sendable {
     typealias Completion = @Sendable (Result<Publication, BusError>) -> Void
 
     let bus: any Bus
+    private let numberingBus: (any NumberingBus)?
     private let sending: Mutex<Sending>
-    private let receiving: NIOLoopBoundBox<Receiving>
+    let receiving: NIOLoopBoundBox<Receiving>
     private let isTicking = Atomic(false)
 
     private struct Sending: Sendable {
@@ -22,11 +23,12 @@ final class Courier: Sendable {
         var failed: [(ticket: DeliveryTicket, link: BusLink)] = []
     }
 
-    private final class Receiving {
+    final class Receiving {
         var receiver: DeliveryReceiver
         /// Channels whose subscription is not known to be in force.
         var pending: Set<String> = []
-        weak var delegate: (any Delegate)?
+        /// Until the end: it holds the courier.
+        var delegate: (any Delegate)?
         var isTicking = false
 
         init(_ receiver: DeliveryReceiver) {
@@ -38,6 +40,7 @@ final class Courier: Sendable {
 
     init(bus: any Bus, name: String, incarnation: UInt64, channels: ClusterChannels, now: NIODeadline) {
         self.bus = bus
+        self.numberingBus = bus as? any NumberingBus
         var configuration = DeliveryConfiguration()
         configuration.clusterChannel = channels.cluster
         configuration.inboxPrefix = channels.inboxPrefix
@@ -125,6 +128,10 @@ extension Courier {
         _ completion: Completion?
     ) -> BusError? {
         do throws(BusError) {
+            if completion == nil, let bus = self.numberingBus {
+                try bus.publish(message, to: channel, over: link, number: ticket.packed)
+                return nil
+            }
             try self.bus.publish(message, to: channel, over: link) { result in
                 // What a link has refused is numbered all the same, and asked for by who misses it.
                 if case .failure = result {
@@ -141,6 +148,11 @@ extension Courier {
             if let completion { sending.unsure[ticket] = (completion, .now()) }
             return nil
         }
+    }
+
+    /// Any thread, also while the lock is held.
+    func publishFailed(_ number: UInt64, over link: BusLink) {
+        self.bus.eventLoop.execute { self.failed(DeliveryTicket(packed: number), over: link, nil) }
     }
 
     private func failed(_ ticket: DeliveryTicket, over link: BusLink, _ completion: Completion?) {
@@ -188,12 +200,12 @@ extension Courier {
         return completions
     }
 
-    private func tell(_ frame: ByteBuffer, to channel: String, over link: BusLink) {
+    func tell(_ frame: ByteBuffer, to channel: String, over link: BusLink) {
         // What is lost is asked for again.
         try? self.bus.publish(frame, to: channel, over: link, completion: nil)
     }
 
-    private func change(_ body: (inout DeliverySender, NIODeadline) -> [DeliveryAction]) {
+    func change(_ body: (inout DeliverySender, NIODeadline) -> [DeliveryAction]) {
         let now = NIODeadline.now()
         let completions = self.sending.withLock { sending in
             var completions = self.perform(body(&sending.sender, now), &sending)
@@ -210,7 +222,7 @@ extension Courier {
         for completion in completions { completion() }
     }
 
-    private func tickSoon() {
+    func tickSoon() {
         guard !self.isTicking.load(ordering: .relaxed), !self.isTicking.exchange(true, ordering: .relaxed) else {
             return
         }
@@ -218,7 +230,7 @@ extension Courier {
     }
 
     /// On the event loop.
-    private func scheduleTick() {
+    func scheduleTick() {
         guard !self.receiving.value.isTicking else { return }
         self.receiving.value.isTicking = true
         self.bus.eventLoop.scheduleTask(in: Self.fastTick) {
@@ -272,6 +284,7 @@ extension Courier {
             return sending.unsure.values
         }
         for entry in unsure { entry.completion(.failure(BusError(.outcomeUnknown, "the server stops"))) }
+        self.receiving.value.delegate = nil
         return missing
     }
 
@@ -287,123 +300,4 @@ extension Courier {
             servers.map { sending.sender.sent(toInboxOf: $0.name, $0.incarnation) }
         }
     }
-}
-
-// Receiving, on the event loop
-extension Courier {
-    func setDelegate(_ delegate: any Delegate) {
-        self.receiving.value.delegate = delegate
-    }
-
-    /// Subscribes channels whose messages are numbered. On any thread.
-    func subscribe(to channels: [String]) {
-        self.onEventLoop {
-            for channel in channels { self.receiving.value.receiver.subscribe(channel, now: .now()) }
-            self.receiving.value.pending.formUnion(channels)
-            self.tickSoon()
-        }
-        self.bus.subscribe(to: channels)
-    }
-
-    /// Waits until the channels are subscribed on every link that is usable, and what is sent from now on is owed.
-    func subscribed(to channels: [String], within timeout: Duration) async throws {
-        try await self.bus.subscribed(to: channels, within: timeout)
-        try await self.bus.eventLoop.submit {
-            for channel in channels { self.receiving.value.receiver.inForce(channel, now: .now()) }
-        }.get()
-    }
-
-    func unsubscribe(from channels: [String]) {
-        self.bus.unsubscribe(from: channels)
-        self.onEventLoop {
-            for channel in channels { self.receiving.value.receiver.unsubscribe(channel) }
-            self.receiving.value.pending.subtract(channels)
-        }
-    }
-
-    /// In the order of the calls of one thread.
-    private func onEventLoop(_ body: @escaping @Sendable () -> Void) {
-        if self.bus.eventLoop.inEventLoop { body() } else { self.bus.eventLoop.execute(body) }
-    }
-
-    private func checkSubscriptions() {
-        for channel in self.receiving.value.pending where self.bus.isSubscribed(to: channel) {
-            self.receiving.value.pending.remove(channel)
-            self.receiving.value.receiver.inForce(channel, now: .now())
-        }
-    }
-
-    func received(_ message: ByteBuffer, on channel: String, over link: BusLink) {
-        let now = NIODeadline.now()
-        let receiving = self.receiving.value
-        if DeliveryFrame.isFrame(message) {
-            guard let frame = DeliveryFrame(message) else {
-                receiving.delegate?.refused("a frame that cannot be read", on: channel)
-                return
-            }
-            receiving.receiver.received(frame, over: link, now: now)
-            self.change { sender, now in sender.received(frame, over: link, now: now) }
-        } else if receiving.receiver.received(message, on: channel, over: link, now: now) {
-            receiving.delegate?.deliver(message, on: channel, over: link)
-        }
-        self.takeActions(receiving)
-        if receiving.receiver.isBusy { self.scheduleTick() }
-    }
-
-    private func takeActions(_ receiving: Receiving) {
-        while true {
-            let actions = receiving.receiver.takeActions()
-            if actions.isEmpty { return }
-            for action in actions {
-                switch action {
-                case .deliver(let message, let channel, let link):
-                    receiving.delegate?.deliver(message, on: channel, over: link)
-                case .gap(let gap): receiving.delegate?.missed(gap)
-                case .tell(let message, let channel, let link): self.tell(message, to: channel, over: link)
-                case .publish, .refuse: break
-                }
-            }
-        }
-    }
-
-    /// What the membership has learned.
-    func perform(_ action: MembershipAction, now: NIODeadline) {
-        let receiving = self.receiving.value
-        switch action {
-        case .joined(let member):
-            guard let incarnation = UInt64(member.incarnation, radix: 36) else { return }
-            receiving.receiver.joined(incarnation, name: member.name, uptime: member.uptime, now: now)
-        case .left(let member, let reason):
-            guard let incarnation = UInt64(member.incarnation, radix: 36) else { return }
-            receiving.receiver.left(incarnation, reason, now: now)
-        case .linkProved(_, let since):
-            self.checkSubscriptions()
-            if let since { receiving.receiver.mayHaveMissed(since: since, now: now) }
-        case .linkLost(_, let since):
-            receiving.receiver.mayHaveMissed(since: since, now: now)
-        case .heartbeatMissed(let incarnation, let since):
-            guard let incarnation = UInt64(incarnation, radix: 36) else { return }
-            receiving.receiver.mayHaveMissed(since: since, of: incarnation, now: now)
-        case .send, .changed, .nameTaken: break
-        }
-    }
-
-    func heard(_ announcement: Announcement, now: NIODeadline) {
-        guard announcement.kind != .left, let incarnation = UInt64(announcement.incarnation, radix: 36) else { return }
-        self.receiving.value.receiver.heard(incarnation, uptime: announcement.uptime, now: now)
-    }
-
-    func update(_ reach: Reach) {
-        self.receiving.value.receiver.update(reach)
-        self.change { sender, now in sender.update(reach, now: now) }
-        self.takeActions(self.receiving.value)
-    }
-
-    func ledger(of incarnation: UInt64) -> ReceiverLedger? { self.receiving.value.receiver.ledger(of: incarnation) }
-
-    /// Other servers from which something may have come, each in its latest life that is known.
-    var senders: [(incarnation: UInt64, name: String, isLive: Bool)] { self.receiving.value.receiver.senders }
-
-    /// What came too early, in bytes.
-    var holdBytes: Int { self.receiving.value.receiver.holdBytes }
 }

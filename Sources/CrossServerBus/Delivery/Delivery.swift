@@ -45,6 +45,18 @@ package enum LinkStrategy: Sendable {
 package struct DeliveryTicket: Sendable, Hashable {
     package var stream: UInt32
     package var number: UInt64
+
+    /// Both: a number has 40 bits, and there are fewer than 2^24 streams.
+    package var packed: UInt64 { UInt64(self.stream) << 40 | self.number }
+
+    package init(packed: UInt64) {
+        self.init(stream: UInt32(packed >> 40), number: packed & Stamp.maximumNumber)
+    }
+
+    init(stream: UInt32, number: UInt64) {
+        self.stream = stream
+        self.number = number
+    }
 }
 
 /// What the owner of a ``DeliverySender`` or ``DeliveryReceiver`` has to do, in the order given.

@@ -79,7 +79,7 @@ package struct DeliveryReceiver: Sendable {
     var incomplete: Set<Int> = []
     var heldBytes = 0
     var routes = Routes()
-    var actions: [DeliveryAction] = []
+    package internal(set) var actions: [DeliveryAction] = []
     var sweptAt: Int64 = 0
     /// Messages that were dropped because too many streams or servers are known already.
     package internal(set) var overflows = 0

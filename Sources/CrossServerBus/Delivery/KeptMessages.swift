@@ -17,8 +17,8 @@ struct KeptMessages: Sendable {
     private struct Chunk: Sendable {
         var bytes: ByteBuffer
         var count: Int
-        /// Whether it is a message that is kept as it is.
-        var isAlone = false
+        /// What the only message takes, if it is kept as it is.
+        var aloneBytes: Int?
     }
 
     private static let chunkBytes = 64 << 10
@@ -42,7 +42,7 @@ struct KeptMessages: Sendable {
         guard length <= Self.longestCopied else { return self.keep(message) }
         if self.open.writableBytes < length { self.makeRoom() }
         let place = Place(chunk: self.firstNumber + self.full.count, offset: self.open.writerIndex, length: length)
-        self.open.writeImmutableBuffer(message)
+        message.withUnsafeReadableBytes { _ = self.open.writeBytes($0) }
         self.openCount += 1
         self.bytes += length + Self.overhead
         return place
@@ -55,7 +55,7 @@ struct KeptMessages: Sendable {
             offset: message.readerIndex,
             length: message.readableBytes
         )
-        self.full.append(Chunk(bytes: message, count: 1, isAlone: true))
+        self.full.append(Chunk(bytes: message, count: 1, aloneBytes: message.storageCapacity))
         self.bytes += message.storageCapacity + Self.overhead
         return place
     }
@@ -79,7 +79,7 @@ struct KeptMessages: Sendable {
         guard let slice = chunk.getSlice(at: place.offset, length: place.length) else {
             preconditionFailure("a message that is not kept")
         }
-        if !isOpen, self.full[index].isAlone { return slice }
+        if !isOpen, self.full[index].aloneBytes != nil { return slice }
         // A copy, which does not hold on to what is beside it.
         var message = ByteBufferAllocator().buffer(capacity: place.length)
         message.writeImmutableBuffer(slice)
@@ -89,11 +89,11 @@ struct KeptMessages: Sendable {
     /// Removes the oldest one, which is there.
     mutating func removeFirst(_ place: Place) {
         guard !self.full.isEmpty else { return self.removeFromOpen(place) }
-        self.bytes -= self.size(place, of: self.full[0])
+        self.bytes -= (self.full[0].aloneBytes ?? place.length) + Self.overhead
         self.full[0].count -= 1
         guard self.full[0].count == 0 else { return }
         let chunk = self.full.removeFirst()
-        if !chunk.isAlone { self.spare = chunk.bytes }
+        if chunk.aloneBytes == nil { self.spare = chunk.bytes }
         self.firstNumber += 1
     }
 
@@ -101,7 +101,7 @@ struct KeptMessages: Sendable {
     mutating func removeLast(_ place: Place) {
         let index = place.chunk - self.firstNumber
         guard index < self.full.count else { return self.removeFromOpen(place) }
-        self.bytes -= self.size(place, of: self.full[index])
+        self.bytes -= (self.full[index].aloneBytes ?? place.length) + Self.overhead
         self.full[index].count -= 1
         // Nothing is behind it, so that its number can be given again.
         if self.full[index].count == 0 { self.full.removeLast() }
@@ -111,9 +111,5 @@ struct KeptMessages: Sendable {
         self.bytes -= place.length + Self.overhead
         self.openCount -= 1
         if self.openCount == 0 { self.open.clear() }
-    }
-
-    private func size(_ place: Place, of chunk: Chunk) -> Int {
-        (chunk.isAlone ? chunk.bytes.storageCapacity : place.length) + Self.overhead
     }
 }

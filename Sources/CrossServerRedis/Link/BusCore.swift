@@ -100,10 +100,18 @@ final class BusCore: Sendable {
 
     /// On the event loop of the link.
     func stalled(_ link: RedisLink) {
-        let receiver: (any BusReceiver)? = self.table.withLock { table in
+        self.receiver?.linkStalled(link.busLink)
+    }
+
+    /// On the event loop of the link.
+    func publishFailed(_ link: RedisLink, _ number: UInt64) {
+        (self.receiver as? any NumberingBusReceiver)?.publishFailed(number, over: link.busLink)
+    }
+
+    private var receiver: (any BusReceiver)? {
+        self.table.withLock { table in
             if case .running(let running, _) = table.phase { running } else { nil }
         }
-        receiver?.linkStalled(link.busLink)
     }
 
     func measured(_ link: RedisLink, _ latency: Duration) {

@@ -80,10 +80,10 @@ final class RedisLink: Sendable {
     }
 
     /// Any thread.
-    func publish(_ message: ByteBuffer, to channel: String, completion: PublishCompletion?) -> Outbox.Outcome {
-        let outcome = self.outbox.append(message, to: channel, completion: completion)
-        if case .firstOfBatch = outcome { self.eventLoop.execute { self.publisher.value?.flush() } }
-        return outcome
+    func publish(_ message: ByteBuffer, to channel: String, outcome: PublishOutcome) -> Outbox.Outcome {
+        let taken = self.outbox.append(message, to: channel, outcome: outcome)
+        if case .firstOfBatch = taken { self.eventLoop.execute { self.publisher.value?.flush() } }
+        return taken
     }
 
     /// Writes what waits. On the event loop.
@@ -211,6 +211,10 @@ extension RedisLink {
         if failure?.kind == .protocolViolation { self.counters.dropped.add(1) }
         let event: RedisHealthReport.Event = isHealthy ? .ready : .lost
         self.core.changed(self, role, event, failure)
+    }
+
+    func publishFailed(_ number: UInt64) {
+        self.core.publishFailed(self, number)
     }
 
     func stalled() {

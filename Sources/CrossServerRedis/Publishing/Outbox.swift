@@ -40,7 +40,7 @@ final class Outbox: Sendable {
     }
 
     /// A message that is longer than the bound is taken when nothing else is in flight.
-    func append(_ message: ByteBuffer, to channel: String, completion: PublishCompletion?) -> Outcome {
+    func append(_ message: ByteBuffer, to channel: String, outcome: PublishOutcome) -> Outcome {
         let size = message.readableBytes + channel.utf8.count + Self.overhead
         return self.state.withLock { state in
             guard state.isOpen else { return .closed }
@@ -51,7 +51,7 @@ final class Outbox: Sendable {
                 state.slots.reserveCapacity(min(state.lastBatch.slots, 512))
             }
             state.bytes.writePublish(channel: channel, message: message)
-            state.slots.append(PublishSlot(completion: completion, bytes: size))
+            state.slots.append(PublishSlot(outcome: outcome, bytes: size))
             return state.slots.count == 1 ? .firstOfBatch : .appended
         }
     }

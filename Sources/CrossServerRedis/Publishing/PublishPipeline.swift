@@ -5,11 +5,23 @@ import NIOCore
 
 typealias PublishCompletion = @Sendable (Result<Publication, BusError>) -> Void
 
+/// Who learns what became of a message.
+enum PublishOutcome: Sendable {
+    case nobody
+    case completion(PublishCompletion)
+    /// The receiver of the bus, of a failure alone.
+    case receiver(UInt64)
+
+    init(_ completion: PublishCompletion?) {
+        self = completion.map { .completion($0) } ?? .nobody
+    }
+}
+
 /// A command whose reply is owed.
 struct PublishSlot: Sendable {
     enum Kind { case publish, probe, counts }
 
-    var completion: PublishCompletion?
+    var outcome: PublishOutcome
     /// What it counts in the bound on bytes in flight.
     var bytes: Int
     var kind = Kind.publish
@@ -48,7 +60,7 @@ struct PublishPipeline {
     }
 
     mutating func probeSent(_ kind: PublishSlot.Kind = .probe, at now: NIODeadline) {
-        self.slots.append(PublishSlot(completion: nil, bytes: 0, kind: kind))
+        self.slots.append(PublishSlot(outcome: .nobody, bytes: 0, kind: kind))
         self.batches.append(Batch(count: 1, sent: now, isPublish: false))
     }
 

@@ -73,11 +73,13 @@ final class PublisherHandler: ChannelInboundHandler {
                 case .publication(let receivers):
                     published += 1
                     let known = self.countsAllReceivers ? receivers : nil
-                    slot.completion?(.success(Publication(link: self.link.busLink, receivers: known)))
+                    if case .completion(let completion) = slot.outcome {
+                        completion(.success(Publication(link: self.link.busLink, receivers: known)))
+                    }
                 case .refused(let message):
                     refused += 1
                     self.link.publishRefused(message)
-                    slot.completion?(.failure(BusError(.refused, "\(self.link.name) refused: \(message)")))
+                    self.failed(slot, BusError(.refused, "\(self.link.name) refused: \(message)"))
                 case .counts(let counts):
                     self.counts.popFirst()?(self.countsAllReceivers ? counts : nil)
                 case .probe:
@@ -91,6 +93,14 @@ final class PublisherHandler: ChannelInboundHandler {
         self.link.outbox.release(released)
         self.link.counters.published.add(published)
         self.link.counters.failed.add(refused)
+    }
+
+    private func failed(_ slot: PublishSlot, _ error: BusError) {
+        switch slot.outcome {
+        case .nobody: break
+        case .completion(let completion): completion(.failure(error))
+        case .receiver(let number): self.link.publishFailed(number)
+        }
     }
 
     private func sendPing() {
@@ -180,9 +190,9 @@ final class PublisherHandler: ChannelInboundHandler {
         let lost = unanswered.filter { $0.kind == .publish }
         self.link.counters.failed.add(unsent.count + lost.count)
         let unknown = BusError(.outcomeUnknown, "\(self.link.name): \(failure.message)")
-        for slot in lost { slot.completion?(.failure(unknown)) }
+        for slot in lost { self.failed(slot, unknown) }
         let notConnected = BusError(.notConnected, "\(self.link.name): \(failure.message); nothing was sent")
-        for slot in unsent { slot.completion?(.failure(notConnected)) }
+        for slot in unsent { self.failed(slot, notConnected) }
         self.ended.succeed(failure)
     }
 }

@@ -3,7 +3,8 @@ import NIOCore
 
 /// The subscribing half of a link, on its event loop: what is wanted, across all its connections.
 final class Subscriber {
-    private weak var link: RedisLink?
+    /// Holds this, and is held by all who call it. Not weak, which would slow down each reference to it.
+    private unowned let link: RedisLink
     private let eventLoop: any EventLoop
     private var subscriptions: SubscriptionSet
     private var names = ChannelNames()
@@ -79,9 +80,9 @@ final class Subscriber {
         let wasReceiving = self.isReceiving
         self.isReceiving = false
         if wasReceiving {
-            self.link?.changed(.subscriber, isHealthy: false, failure)
+            self.link.changed(.subscriber, isHealthy: false, failure)
         } else {
-            self.link?.connectFailed(.subscriber, failure)
+            self.link.connectFailed(.subscriber, failure)
         }
         for wait in waiting { wait.finish(.unusable) }
     }
@@ -125,7 +126,7 @@ final class Subscriber {
         case .confirmed(let channel):
             for wait in self.waits.removeValue(forKey: channel) ?? [] { wait.confirmed() }
         case .refused(let channel, let wasSubscribing, let message):
-            self.link?.subscriptionFailed(channel, wasSubscribing: wasSubscribing, message)
+            self.link.subscriptionFailed(channel, wasSubscribing: wasSubscribing, message)
             guard wasSubscribing else { return }
             for wait in self.waits.removeValue(forKey: channel) ?? [] {
                 wait.finish(.refused(channel: channel, message: message))
@@ -138,7 +139,7 @@ final class Subscriber {
     private func checkComplete() {
         guard !self.isReceiving, self.subscriptions.isComplete else { return }
         self.isReceiving = true
-        self.link?.changed(.subscriber, isHealthy: true, nil)
+        self.link.changed(.subscriber, isHealthy: true, nil)
     }
 
     /// At the end of the turn, so that leaving and joining in one instant costs nothing.

@@ -42,7 +42,7 @@ import Testing
 @Suite struct PublishPipelineTests {
     private static let now = NIODeadline.uptimeNanoseconds(1_000)
 
-    private static func slot(_ bytes: Int) -> PublishSlot { PublishSlot(completion: nil, bytes: bytes) }
+    private static func slot(_ bytes: Int) -> PublishSlot { PublishSlot(outcome: .nobody, bytes: bytes) }
 
     @Test func repliesAreMatchedInOrder() throws {
         var pipeline = PublishPipeline()
@@ -91,7 +91,7 @@ import Testing
 
     @Test func isClosedAtFirst() {
         let outbox = Outbox(maximumBytes: 10_000)
-        guard case .closed = outbox.append(Self.message, to: "c", completion: nil) else {
+        guard case .closed = outbox.append(Self.message, to: "c", outcome: .nobody) else {
             Issue.record("a closed outbox took a message")
             return
         }
@@ -101,12 +101,12 @@ import Testing
     @Test func takesUpToItsBoundAndGivesAllAtOnce() throws {
         let outbox = Outbox(maximumBytes: 10_000)
         outbox.open()
-        guard case .firstOfBatch = outbox.append(Self.message, to: "c", completion: nil) else {
+        guard case .firstOfBatch = outbox.append(Self.message, to: "c", outcome: .nobody) else {
             Issue.record("the event loop is not told")
             return
         }
         var taken = 1
-        while case .appended = outbox.append(Self.message, to: "c", completion: nil) { taken += 1 }
+        while case .appended = outbox.append(Self.message, to: "c", outcome: .nobody) { taken += 1 }
         #expect(taken == 9)
         let batch = try #require(outbox.take())
         #expect(batch.slots.count == 9)
@@ -115,19 +115,19 @@ import Testing
         for _ in 0..<9 { expected.writePublish(channel: "c", message: Self.message) }
         #expect(batch.bytes == expected)
         #expect(outbox.bytesInFlight > 9_000)
-        guard case .full = outbox.append(Self.message, to: "c", completion: nil) else {
+        guard case .full = outbox.append(Self.message, to: "c", outcome: .nobody) else {
             Issue.record("what was taken is still in flight")
             return
         }
         outbox.release(batch.slots.reduce(0) { $0 + $1.bytes })
         #expect(outbox.bytesInFlight == 0)
         // One that is longer than the bound goes alone.
-        guard case .firstOfBatch = outbox.append(ByteBuffer(repeating: 0, count: 20_000), to: "c", completion: nil)
+        guard case .firstOfBatch = outbox.append(ByteBuffer(repeating: 0, count: 20_000), to: "c", outcome: .nobody)
         else {
             Issue.record("a long message alone was refused")
             return
         }
-        guard case .full = outbox.append(Self.message, to: "c", completion: nil) else {
+        guard case .full = outbox.append(Self.message, to: "c", outcome: .nobody) else {
             Issue.record("a message beside a long one was taken")
             return
         }
