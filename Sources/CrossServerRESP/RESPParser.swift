@@ -32,6 +32,7 @@ public struct RESPParser: Sendable {
     /// - Throws: the parser must not be used any more then.
     public mutating func next(from buffer: inout ByteBuffer) throws(RESPError) -> RESPValue? {
         guard buffer.readableBytes > 0 else { return nil }
+        if let number = try self.nextInteger(from: &buffer) { return .integer(number) }
         let source = buffer
         let limits = self.limits
         var scan = self.scan
@@ -54,6 +55,19 @@ public struct RESPParser: Sendable {
         }
         buffer.moveReaderIndex(forwardBy: length)
         return value
+    }
+
+    /// Most replies are numbers.
+    ///
+    /// - Returns: nil when something else comes next.
+    private func nextInteger(from buffer: inout ByteBuffer) throws(RESPError) -> Int64? {
+        guard self.scan == nil else { return nil }
+        let found = try buffer.withUnsafeReadableBytes { bytes throws(RESPError) -> (Int64, end: Int)? in
+            bytes.first == UInt8(ascii: ":") ? try RESPNumber.parse(bytes, from: 1) : nil
+        }
+        guard let (number, end) = found, end <= self.limits.maximumLength else { return nil }
+        buffer.moveReaderIndex(forwardBy: end)
+        return number
     }
 
     /// Takes the next value from the buffer when it is a message of a channel in RESP2, `["message", channel, payload]`, and

@@ -96,7 +96,7 @@ public final class RedisBus: NumberingBus {
         }
         if let link = self.core.selection.withLock({ $0.next(preferring: link?.number) }) {
             switch link.publish(message, to: channel, outcome: outcome) {
-            case .appended, .firstOfBatch: return
+            case .appended, .isDue: return
             case .full, .closed: break
             }
         }
@@ -112,7 +112,7 @@ public final class RedisBus: NumberingBus {
         var isFull = false
         for link in self.core.table.withLock({ $0.entries.filter(\.status.canPublish).map(\.link) }) {
             switch link.publish(message, to: channel, outcome: outcome) {
-            case .appended, .firstOfBatch: return
+            case .appended, .isDue: return
             case .full: isFull = true
             case .closed: continue
             }

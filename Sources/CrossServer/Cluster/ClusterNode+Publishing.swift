@@ -16,12 +16,13 @@ extension ClusterNode {
         delivery: WebSocketCrossServerAdapter.Configuration.Delivery = .ordered,
         completion: (@Sendable (Result<Publication, BusError>) -> Void)?
     ) throws {
-        guard let bus = self.bus else { throw CrossServerError(.busUnavailable, "this server has no bus") }
         var buffer = ByteBuffer()
-        try message.write(into: &buffer, as: self.configuration.cluster.encoding)
         guard let courier = self.courier, link == nil else {
+            guard let bus = self.bus else { throw CrossServerError(.busUnavailable, "this server has no bus") }
+            try message.write(into: &buffer, as: self.configuration.cluster.encoding)
             return try self.publish(buffer, on: bus, to: channel, over: link, completion: completion)
         }
+        try message.write(into: &buffer, as: self.configuration.cluster.encoding)
         do throws(BusError) {
             switch delivery {
             case .ordered:

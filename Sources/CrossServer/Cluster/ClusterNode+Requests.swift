@@ -41,11 +41,14 @@ extension ClusterNode {
     /// One of the messages in which an event goes out.
     private struct Posting {
         var channel: String
-        var targets: [String]
         /// Who is meant by it; empty for everyone.
         var servers: [String]
         /// Of the server whose inbox the channel is.
         var incarnation: UInt64?
+        /// Whether it names whom it is for. What servers say to each other in an inbox does not.
+        var namesTargets = true
+
+        var targets: [String] { self.namesTargets ? self.servers : [] }
     }
 
     private static let tick = TimeAmount.milliseconds(10)
@@ -113,9 +116,9 @@ extension ClusterNode {
 
     /// A server that is known hears what is for it alone on a channel of its own; others hear all.
     private func postings(to others: [String]?, except unreachable: [String], isSystem: Bool) -> [Posting] {
-        guard let others, self.bus != nil || !others.isEmpty else { return [] }
+        guard let others, !others.isEmpty || self.bus != nil else { return [] }
         let channel = isSystem ? self.channels.cluster : self.channels.bridge
-        if others.isEmpty { return [Posting(channel: channel, targets: [], servers: [])] }
+        if others.isEmpty { return [Posting(channel: channel, servers: [])] }
         var unknown: [String] = []
         var postings: [Posting] = []
         let isSimple = others.count == 1 && unreachable.isEmpty
@@ -124,17 +127,16 @@ extension ClusterNode {
                 unknown.append(name)
                 continue
             }
-            let servers = isSimple ? others : [name]
             postings.append(
                 Posting(
                     channel: inbox.channel,
-                    targets: isSystem ? [] : servers,
-                    servers: servers,
-                    incarnation: inbox.incarnation
+                    servers: isSimple ? others : [name],
+                    incarnation: inbox.incarnation,
+                    namesTargets: !isSystem
                 )
             )
         }
-        if !unknown.isEmpty { postings.append(Posting(channel: channel, targets: unknown, servers: unknown)) }
+        if !unknown.isEmpty { postings.append(Posting(channel: channel, servers: unknown)) }
         return postings
     }
 

@@ -82,7 +82,7 @@ final class RedisLink: Sendable {
     /// Any thread.
     func publish(_ message: ByteBuffer, to channel: String, outcome: PublishOutcome) -> Outbox.Outcome {
         let taken = self.outbox.append(message, to: channel, outcome: outcome)
-        if case .firstOfBatch = taken { self.eventLoop.execute { self.publisher.value?.flush() } }
+        if case .isDue = taken { self.eventLoop.execute { self.publisher.value?.flush() } }
         return taken
     }
 

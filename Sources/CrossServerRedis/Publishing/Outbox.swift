@@ -5,11 +5,12 @@ import Synchronization
 
 /// Where publishes wait for the event loop of their link, as the bytes that it will write.
 ///
-/// Any thread appends; the event loop takes all that is there at once.
+/// Any thread appends; the event loop takes all that is there at once. While it waits for replies, more is collected until
+/// one comes: each write and each waking costs more than many messages.
 final class Outbox: Sendable {
     enum Outcome {
         /// The event loop has to be told.
-        case firstOfBatch
+        case isDue
         case appended
         case full
         case closed
@@ -26,8 +27,13 @@ final class Outbox: Sendable {
         var bytesInFlight = 0
         var bytes = ByteBuffer()
         var slots: [PublishSlot] = []
+        /// Whether the event loop was told, or looks by itself when a reply comes.
+        var isAwaited = false
         /// How large the last batch was: the next is most often about as large.
         var lastBatch = (bytes: 0, slots: 0)
+
+        /// Whether it does not wait for a reply.
+        var isMuch: Bool { self.slots.count >= 64 || self.bytes.readableBytes >= 16 << 10 }
     }
 
     private let maximumBytes: Int
@@ -50,14 +56,18 @@ final class Outbox: Sendable {
                 state.bytes.reserveCapacity(min(state.lastBatch.bytes, 64 << 10))
                 state.slots.reserveCapacity(min(state.lastBatch.slots, 512))
             }
+            let wasMuch = state.isMuch
             state.bytes.writePublish(channel: channel, message: message)
             state.slots.append(PublishSlot(outcome: outcome, bytes: size))
-            return state.slots.count == 1 ? .firstOfBatch : .appended
+            defer { state.isAwaited = true }
+            return !state.isAwaited || (state.isMuch && !wasMuch) ? .isDue : .appended
         }
     }
 
-    func take() -> Batch? {
+    /// - Parameter hasReplies: whether replies are owed, so that what comes now can wait for the next of them.
+    func take(hasReplies: Bool) -> Batch? {
         self.state.withLock { state in
+            state.isAwaited = hasReplies || !state.slots.isEmpty
             guard !state.slots.isEmpty else { return nil }
             let batch = Batch(bytes: state.bytes, slots: state.slots)
             state.lastBatch = (batch.bytes.readableBytes, batch.slots.count)
@@ -81,6 +91,7 @@ final class Outbox: Sendable {
         self.state.withLock { state in
             let slots = state.slots
             state.isOpen = false
+            state.isAwaited = false
             state.bytes = ByteBuffer()
             state.slots = []
             for slot in slots { state.bytesInFlight -= slot.bytes }

@@ -53,6 +53,8 @@ struct PublishPipeline {
     /// When the oldest publish was written.
     var oldest: NIODeadline? { self.batches.first { $0.isPublish }?.sent }
 
+    var isEmpty: Bool { self.slots.isEmpty }
+
     mutating func sent(_ slots: [PublishSlot], at now: NIODeadline) {
         guard !slots.isEmpty else { return }
         self.slots.append(contentsOf: slots)

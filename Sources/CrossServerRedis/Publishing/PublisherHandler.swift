@@ -53,7 +53,9 @@ final class PublisherHandler: ChannelInboundHandler {
 
     /// Writes what waits in the outbox.
     func flush() {
-        guard let context = self.context, self.failure == nil, let batch = self.link.outbox.take() else { return }
+        guard let context = self.context, self.failure == nil,
+            let batch = self.link.outbox.take(hasReplies: !self.pipeline.isEmpty)
+        else { return }
         self.pipeline.sent(batch.slots, at: .now())
         if self.deadlineTimer == nil { self.check(in: min(self.stalledAfter, self.deadline), isLast: false) }
         context.writeAndFlush(self.wrapOutboundOut(batch.bytes), promise: nil)
@@ -93,6 +95,7 @@ final class PublisherHandler: ChannelInboundHandler {
         self.link.outbox.release(released)
         self.link.counters.published.add(published)
         self.link.counters.failed.add(refused)
+        self.flush()
     }
 
     private func failed(_ slot: PublishSlot, _ error: BusError) {

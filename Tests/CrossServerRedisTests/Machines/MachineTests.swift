@@ -95,22 +95,22 @@ import Testing
             Issue.record("a closed outbox took a message")
             return
         }
-        #expect(outbox.take() == nil)
+        #expect(outbox.take(hasReplies: false) == nil)
     }
 
     @Test func takesUpToItsBoundAndGivesAllAtOnce() throws {
         let outbox = Outbox(maximumBytes: 10_000)
         outbox.open()
-        guard case .firstOfBatch = outbox.append(Self.message, to: "c", outcome: .nobody) else {
+        guard case .isDue = outbox.append(Self.message, to: "c", outcome: .nobody) else {
             Issue.record("the event loop is not told")
             return
         }
         var taken = 1
         while case .appended = outbox.append(Self.message, to: "c", outcome: .nobody) { taken += 1 }
         #expect(taken == 9)
-        let batch = try #require(outbox.take())
+        let batch = try #require(outbox.take(hasReplies: false))
         #expect(batch.slots.count == 9)
-        #expect(outbox.take() == nil)
+        #expect(outbox.take(hasReplies: false) == nil)
         var expected = ByteBuffer()
         for _ in 0..<9 { expected.writePublish(channel: "c", message: Self.message) }
         #expect(batch.bytes == expected)
@@ -122,7 +122,7 @@ import Testing
         outbox.release(batch.slots.reduce(0) { $0 + $1.bytes })
         #expect(outbox.bytesInFlight == 0)
         // One that is longer than the bound goes alone.
-        guard case .firstOfBatch = outbox.append(ByteBuffer(repeating: 0, count: 20_000), to: "c", outcome: .nobody)
+        guard case .isDue = outbox.append(ByteBuffer(repeating: 0, count: 20_000), to: "c", outcome: .nobody)
         else {
             Issue.record("a long message alone was refused")
             return
@@ -133,7 +133,45 @@ import Testing
         }
         #expect(outbox.close().count == 1)
         #expect(outbox.bytesInFlight == 0)
-        #expect(outbox.take() == nil)
+        #expect(outbox.take(hasReplies: false) == nil)
+    }
+}
+
+@Suite struct OutboxCollectingTests {
+    private let outbox = Outbox(maximumBytes: 1_000_000)
+
+    private func append(_ length: Int = 10) -> Bool {
+        let outcome = self.outbox.append(ByteBuffer(repeating: 0, count: length), to: "c", outcome: .nobody)
+        if case .isDue = outcome { return true }
+        return false
+    }
+
+    @Test func whileRepliesAreOwedMoreIsCollected() {
+        self.outbox.open()
+        #expect(self.append())
+        #expect(!self.append(), "the event loop was told")
+        #expect(self.outbox.take(hasReplies: false)?.slots.count == 2)
+        #expect(!self.append(), "those two have no replies yet")
+        #expect(self.outbox.take(hasReplies: true)?.slots.count == 1)
+        #expect(self.outbox.take(hasReplies: true) == nil)
+        #expect(!self.append())
+        #expect(self.outbox.take(hasReplies: false)?.slots.count == 1)
+        #expect(self.outbox.take(hasReplies: false) == nil)
+        #expect(self.append(), "nothing is owed")
+    }
+
+    @Test func muchDoesNotWait() {
+        self.outbox.open()
+        #expect(self.append())
+        #expect((0..<200).map { _ in self.append() }.enumerated().filter(\.element).map(\.offset) == [62])
+        _ = self.outbox.take(hasReplies: true)
+        #expect(!self.append(8_000))
+        #expect(!self.append(8_000))
+        #expect(self.append(8_000))
+        #expect(!self.append(8_000))
+        _ = self.outbox.close()
+        self.outbox.open()
+        #expect(self.append(), "of a new connection")
     }
 }
 
