@@ -193,7 +193,7 @@ extension ClusterNode: NumberingBusReceiver {
     func received(_ message: ByteBuffer, on channel: String, over link: BusLink) {
         guard self.channels.isReserved(channel) else { return self.receivedCustom(message, on: channel) }
         if let courier = self.courier {
-            courier.received(message, on: channel, over: link)
+            courier.received(message, on: channel, over: link, for: self)
         } else {
             self.deliver(message, on: channel, over: link)
         }

@@ -45,18 +45,19 @@ extension Courier {
         }
     }
 
-    func received(_ message: ByteBuffer, on channel: String, over link: BusLink) {
+    /// - Parameter delegate: that of this courier. To load it from where it is kept would cost a reference for every message.
+    func received(_ message: ByteBuffer, on channel: String, over link: BusLink, for delegate: some Delegate) {
         let now = NIODeadline.now()
         let receiving = self.receiving.value
         if DeliveryFrame.isFrame(message) {
             guard let frame = DeliveryFrame(message) else {
-                receiving.delegate?.refused("a frame that cannot be read", on: channel)
+                delegate.refused("a frame that cannot be read", on: channel)
                 return
             }
             receiving.receiver.received(frame, over: link, now: now)
             self.change { sender, now in sender.received(frame, over: link, now: now) }
         } else if receiving.receiver.received(message, on: channel, over: link, now: now) {
-            receiving.delegate?.deliver(message, on: channel, over: link)
+            delegate.deliver(message, on: channel, over: link)
         }
         if !receiving.receiver.actions.isEmpty { self.takeActions(receiving) }
         if receiving.receiver.isBusy { self.scheduleTick() }
