@@ -14,6 +14,9 @@ import Synchronization
 /// again for ever, with growing waits. One that hangs is found by probes and given up; what a server answers after that
 /// is not heard. A node is used again when a new connection has answered and, for receiving, when every wanted channel
 /// is subscribed on it.
+///
+/// Publishes are pipelined. While a node owes replies, messages for it are collected until the next reply comes, or until
+/// 64 of them or 16 KiB wait.
 public final class RedisBus: NumberingBus {
     public let configuration: Configuration
     let core: BusCore

@@ -142,8 +142,8 @@ struct DistributedMessageTests {
 }
 
 /// Knows what is subscribed.
-final class RecordingBus: Bus {
-    private let bus: any Bus
+final class RecordingBus: ForwardingBus {
+    let bus: any Bus
     private let state = Mutex<(channels: Set<String>, unsubscribed: Set<String>)>(([], []))
 
     init(_ bus: any Bus) {
@@ -152,17 +152,6 @@ final class RecordingBus: Bus {
 
     var channels: Set<String> { self.state.withLock { $0.channels } }
     var unsubscribed: Set<String> { self.state.withLock { $0.unsubscribed } }
-
-    func run(_ receiver: any BusReceiver) async throws { try await self.bus.run(receiver) }
-
-    func publish(
-        _ message: ByteBuffer,
-        to channel: String,
-        over link: BusLink?,
-        completion: (@Sendable (Result<Publication, BusError>) -> Void)?
-    ) throws(BusError) {
-        try self.bus.publish(message, to: channel, over: link, completion: completion)
-    }
 
     func subscribe(to channels: [String]) {
         self.state.withLock { $0.channels.formUnion(channels) }
@@ -176,23 +165,4 @@ final class RecordingBus: Bus {
         }
         self.bus.unsubscribe(from: channels)
     }
-
-    func subscribed(to channels: [String], within timeout: Duration) async throws {
-        try await self.bus.subscribed(to: channels, within: timeout)
-    }
-
-    func countSubscribers(
-        of channels: [String],
-        over link: BusLink,
-        completion: @escaping @Sendable ([Int]?) -> Void
-    ) {
-        self.bus.countSubscribers(of: channels, over: link, completion: completion)
-    }
-
-    func drained(within timeout: Duration) async throws { try await self.bus.drained(within: timeout) }
-
-    var links: [BusLinkStatus] { self.bus.links }
-    var eventLoop: any EventLoop { self.bus.eventLoop }
-    var strategy: SelectionStrategy { self.bus.strategy }
-    func isSubscribed(to channel: String) -> Bool { self.bus.isSubscribed(to: channel) }
 }

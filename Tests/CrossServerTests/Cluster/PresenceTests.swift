@@ -281,11 +281,11 @@ extension WebSocketCrossServerAdapter {
 }
 
 /// A bus that can be made to carry nothing any more.
-private final class CuttableBus: Bus {
-    private let bus: InProcessBus
+private final class CuttableBus: ForwardingBus {
+    let bus: any Bus
     private let isCut = Mutex(false)
 
-    init(_ bus: InProcessBus) {
+    init(_ bus: any Bus) {
         self.bus = bus
     }
 
@@ -317,26 +317,5 @@ private final class CuttableBus: Bus {
         try self.bus.publish(message, to: channel, over: link, completion: completion)
     }
 
-    func subscribe(to channels: [String]) { self.bus.subscribe(to: channels) }
-
-    func unsubscribe(from channels: [String]) { self.bus.unsubscribe(from: channels) }
-
-    func subscribed(to channels: [String], within timeout: Duration) async throws {
-        try await self.bus.subscribed(to: channels, within: timeout)
-    }
-
-    func countSubscribers(
-        of channels: [String],
-        over link: BusLink,
-        completion: @escaping @Sendable ([Int]?) -> Void
-    ) {
-        self.bus.countSubscribers(of: channels, over: link, completion: completion)
-    }
-
     func drained(within timeout: Duration) async throws {}
-
-    var links: [BusLinkStatus] { self.bus.links }
-    var eventLoop: any EventLoop { self.bus.eventLoop }
-    var strategy: SelectionStrategy { self.bus.strategy }
-    func isSubscribed(to channel: String) -> Bool { self.bus.isSubscribed(to: channel) }
 }
