@@ -110,8 +110,13 @@ package protocol NumberingBus: Bus {
     ) throws(BusError)
 }
 
-/// The receiver of a bus that tells of failed messages by their numbers.
+/// The receiver of a ``NumberingBus``.
 package protocol NumberingBusReceiver: BusReceiver {
+    /// A message of a wanted channel.
+    ///
+    /// - Parameter time: when it was read. Clocks are slow, and many messages are read at once.
+    func received(_ message: ByteBuffer, on channel: String, over link: BusLink, at time: NIODeadline)
+
     /// It is not known that the link has taken the message. On any thread.
     func publishFailed(_ number: UInt64, over link: BusLink)
 }

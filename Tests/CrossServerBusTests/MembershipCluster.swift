@@ -39,11 +39,15 @@ struct MembershipCluster {
     }
 
     mutating func link(_ incarnation: String, _ number: Int, isUsable: Bool) {
+        self.link(incarnation, number, canPublish: isUsable, canReceive: isUsable)
+    }
+
+    mutating func link(_ incarnation: String, _ number: Int, canPublish: Bool, canReceive: Bool) {
         let status = BusLinkStatus(
             link: BusLink(number: number),
             name: "redis\(number)",
-            canPublish: isUsable,
-            canReceive: isUsable
+            canPublish: canPublish,
+            canReceive: canReceive
         )
         let now = self.now
         self.perform(self.members[incarnation]?.linkChanged(status, now: now) ?? [], of: incarnation)

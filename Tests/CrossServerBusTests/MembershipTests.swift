@@ -198,6 +198,21 @@ import Testing
         #expect(cluster.names(seenBy: "b1") == ["a/a1"])
     }
 
+    @Test func whoCanPublishNowhereGivesUpNobody() {
+        var cluster = MembershipCluster()
+        cluster.start("a", "a1", links: [0])
+        cluster.start("b", "b1", links: [0])
+        cluster.run(.seconds(2))
+        cluster.link("a1", 0, canPublish: false, canReceive: true)
+        cluster.run(.seconds(8))
+        #expect(cluster.names(seenBy: "a1") == ["b/b1"])
+        #expect(cluster.members["a1"]?.unreachable(now: cluster.now) == [])
+        cluster.link("a1", 0, isUsable: true)
+        cluster.deaf = ["b1/0"]
+        cluster.run(.seconds(3))
+        #expect(cluster.members["a1"]?.unreachable(now: cluster.now) == [], "not noticed for long enough")
+    }
+
     @Test func manyServersSpeakLessOften() {
         var cluster = MembershipCluster()
         cluster.start("a", "a1", links: [0])

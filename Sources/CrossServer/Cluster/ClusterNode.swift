@@ -191,9 +191,13 @@ extension ClusterNode: NumberingBusReceiver {
     }
 
     func received(_ message: ByteBuffer, on channel: String, over link: BusLink) {
+        self.received(message, on: channel, over: link, at: .now())
+    }
+
+    func received(_ message: ByteBuffer, on channel: String, over link: BusLink, at time: NIODeadline) {
         guard self.channels.isReserved(channel) else { return self.receivedCustom(message, on: channel) }
         if let courier = self.courier {
-            courier.received(message, on: channel, over: link, for: self)
+            courier.received(message, on: channel, over: link, at: time, for: self)
         } else {
             self.deliver(message, on: channel, over: link)
         }

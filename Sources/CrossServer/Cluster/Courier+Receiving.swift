@@ -46,8 +46,13 @@ extension Courier {
     }
 
     /// - Parameter delegate: that of this courier. To load it from where it is kept would cost a reference for every message.
-    func received(_ message: ByteBuffer, on channel: String, over link: BusLink, for delegate: some Delegate) {
-        let now = NIODeadline.now()
+    func received(
+        _ message: ByteBuffer,
+        on channel: String,
+        over link: BusLink,
+        at now: NIODeadline,
+        for delegate: some Delegate
+    ) {
         let receiving = self.receiving.value
         if DeliveryFrame.isFrame(message) {
             guard let frame = DeliveryFrame(message) else {

@@ -287,9 +287,15 @@ package struct DeliverySender: Sendable {
         if !wasActive { self.active.append(index) }
         if self.leaving != nil { self.leaving?.isOutOfDate = true }
         self.order.append(UInt32(index))
-        while self.kept.bytes > self.configuration.historyBytes, self.order.count > 1 { self.evict() }
+        if self.kept.bytes > self.configuration.historyBytes { self.evictSome() }
         self.ledger.sent += 1
         return DeliveryTicket(stream: UInt32(index), number: self.streams[index].last)
+    }
+
+    /// Many at once, which costs less.
+    private mutating func evictSome() {
+        let limit = self.configuration.historyBytes
+        while self.kept.bytes > limit - min(limit / 16, 64 << 10), self.order.count > 1 { self.evict() }
     }
 
     private mutating func evict() {

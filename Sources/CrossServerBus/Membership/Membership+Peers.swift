@@ -79,7 +79,8 @@ extension Membership {
         let links = self.publishable
         for incarnation in self.current.values {
             guard let peer = self.peers[incarnation], peer.state == .joined else { continue }
-            let isReachable = links.contains { self.hears(peer, $0.link) == true }
+            // Without a link it is this server that is cut off, and nobody else is to be given up for that.
+            let isReachable = links.isEmpty || links.contains { self.hears(peer, $0.link) == true }
             if isReachable != (peer.unreachableSince == nil) {
                 self.peers[incarnation]?.unreachableSince = isReachable ? nil : now
             }

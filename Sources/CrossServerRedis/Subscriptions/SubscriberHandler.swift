@@ -10,6 +10,9 @@ final class SubscriberHandler: ChannelInboundHandler {
     private let link: RedisLink
     private let subscriber: Subscriber
     private let receiver: any BusReceiver
+    /// The same, if it is told when messages were read.
+    private let timingReceiver: (any NumberingBusReceiver)?
+    private var readAt = NIODeadline.now()
     private let busLink: BusLink
     private var input: RESPInput
     private var context: ChannelHandlerContext?
@@ -26,6 +29,7 @@ final class SubscriberHandler: ChannelInboundHandler {
         self.link = link
         self.subscriber = subscriber
         self.receiver = receiver
+        self.timingReceiver = receiver as? any NumberingBusReceiver
         self.busLink = link.busLink
         self.input = RESPInput(limits: link.limits)
         self.prober = Prober(link.configuration)
@@ -59,7 +63,8 @@ final class SubscriberHandler: ChannelInboundHandler {
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         self.input.append(self.unwrapInboundIn(data))
-        self.prober.probe.heard(at: .now())
+        self.readAt = .now()
+        self.prober.probe.heard(at: self.readAt)
         var messages = 0
         do throws(RedisFailure) {
             while self.failure == nil {
@@ -111,7 +116,11 @@ final class SubscriberHandler: ChannelInboundHandler {
             self.link.counters.dropped.add(1)
             return false
         }
-        self.receiver.received(payload, on: name, over: self.busLink)
+        if let receiver = self.timingReceiver {
+            receiver.received(payload, on: name, over: self.busLink, at: self.readAt)
+        } else {
+            self.receiver.received(payload, on: name, over: self.busLink)
+        }
         return true
     }
 
