@@ -66,20 +66,22 @@ final class PublisherHandler: ChannelInboundHandler {
         self.heard()
         var released = 0
         var published = 0
-        var refused = 0
         do throws(RedisFailure) {
             while self.failure == nil, let reply = try self.input.next() {
                 let (slot, answer) = try self.pipeline.received(reply)
                 released += slot.bytes
                 switch answer {
                 case .publication(let receivers):
-                    published += 1
-                    let known = self.countsAllReceivers ? receivers : nil
-                    if case .completion(let completion) = slot.outcome {
-                        completion(.success(Publication(link: self.link.busLink, receivers: known)))
+                    guard case .completion(let completion) = slot.outcome else {
+                        published += 1
+                        continue
                     }
+                    // Before somebody who waits for it goes on.
+                    self.link.counters.published.add(1)
+                    let known = self.countsAllReceivers ? receivers : nil
+                    completion(.success(Publication(link: self.link.busLink, receivers: known)))
                 case .refused(let message):
-                    refused += 1
+                    self.link.counters.failed.add(1)
                     self.link.publishRefused(message)
                     self.failed(slot, BusError(.refused, "\(self.link.name) refused: \(message)"))
                 case .counts(let counts):
@@ -94,7 +96,6 @@ final class PublisherHandler: ChannelInboundHandler {
         }
         self.link.outbox.release(released)
         self.link.counters.published.add(published)
-        self.link.counters.failed.add(refused)
         self.flush()
     }
 
