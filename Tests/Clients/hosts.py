@@ -271,7 +271,8 @@ class Conversation(Cluster):
             f"{overtaken}; {total}",
             file=sys.stderr,
         )
-        assert self.adds_up(), f"refused {refused}, but {self.refused} are missing"
+        said = [server.said() for server in self.servers]
+        assert self.adds_up(), f"refused {refused}, but {self.refused} are missing; {said}"
         assert total["missed"] == 0
         assert self.trouble == "redis" or at_once < AT_ONCE
 

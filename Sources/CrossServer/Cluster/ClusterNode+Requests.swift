@@ -146,7 +146,7 @@ extension ClusterNode {
     }
 
     /// - Returns: nil when nobody with the name is known.
-    private func inbox(of name: String) -> Roster.Inbox? {
+    func inbox(of name: String) -> Roster.Inbox? {
         self.roster.withLock { roster in
             if let inbox = roster.inboxes[name] { return inbox }
             return roster.silentIncarnation(of: name, now: .now()).map { self.inbox(of: name, $0) }
@@ -355,36 +355,6 @@ extension ClusterNode {
             for action in requests.table.expire(now: .now()) { Self.perform(action) }
             requests.isTicking = requests.table.count > 0
             if requests.isTicking { self.eventLoop.scheduleTask(in: Self.tick) { self.expire() } }
-        }
-    }
-
-    /// Sends the answer to a request.
-    func reply(to requester: ServerReply.Requester, _ payload: Payload, failure: RequestFailure?) {
-        let error = failure.map { ["code": Payload($0.code), "message": Payload($0.message)] as Payload }
-        switch requester {
-        case .local(let number):
-            self.answered(number, by: self.name, payload, error: error)
-        case .remote(let server, let callbackID, let link):
-            let reply = CrossServerReply(sender: self.name, callbackID: callbackID, payload: payload, error: error)
-            do {
-                // A server of ours has a channel of its own; an original one hears the bridge alone.
-                if let id = RequestID(callbackID), let incarnation = UInt64(id.incarnation, radix: 36) {
-                    let known = self.roster.withLock { $0.inboxes[server] }
-                    let inbox =
-                        known.flatMap { $0.incarnation == incarnation ? $0.channel : nil }
-                        ?? self.channels.inbox(of: server, incarnation: id.incarnation)
-                    try self.publish(.reply(reply), to: inbox, audience: incarnation, completion: nil)
-                } else {
-                    try self.publish(.reply(reply), to: self.channels.bridge, over: link, completion: nil)
-                }
-            } catch let problem as BusMessageError where failure == nil {
-                self.throttles.notSent.log(self.logger, level: .error, "\(problem)")
-                let failure = RequestFailure(code: "INVALID_REPLY", message: "the reply cannot be sent")
-                self.reply(to: requester, ["error": Payload(failure.message)], failure: failure)
-            } catch {
-                ClusterCounters.increment(self.counters.messagesNotSent)
-                self.throttles.notSent.log(self.logger, level: .notice, "reply not sent: \(error)")
-            }
         }
     }
 }

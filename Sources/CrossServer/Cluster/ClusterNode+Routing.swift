@@ -104,7 +104,8 @@ extension ClusterNode {
                     try self.publish(dispatch.frame, to: dispatch.id, dispatch.route)
                 } catch {
                     routing.locations.notSent(dispatch.id, dispatch.route)
-                    self.notSent("message for a client", error)
+                    let error = error as? CrossServerError ?? CrossServerError(.busUnavailable, "\(error)")
+                    self.unsent(on: self.channels.clients, error)
                 }
                 return false
             }
@@ -169,7 +170,15 @@ extension ClusterNode {
     }
 
     private func refused(_ message: ClientMessage, _ id: String, _ epoch: UInt64, _ number: UInt64) {
-        self.changeLocations { $0.refused(id, epoch: epoch, number: number, frame: message.frame, now: .now()) }
+        var isLate = false
+        self.changeLocations { locations in
+            let before = locations.lateRefusals
+            defer { isLate = locations.lateRefusals > before }
+            return locations.refused(id, epoch: epoch, number: number, frame: message.frame, now: .now())
+        }
+        guard isLate else { return }
+        let error = CrossServerError(.unknownSocket, "the client \(id) has moved or gone")
+        self.unsent(on: self.channels.clients, error)
     }
 
     /// The server that is known to hold the client; nil when others may too.
@@ -241,13 +250,16 @@ extension ClusterNode {
     }
 
     private func answer(_ server: String, of id: String, _ route: ClientMessage.Route, frame: ByteBuffer) {
-        // A server that is not known yet goes on asking.
-        guard let member = self.roster.withLock({ $0.members[server] }) else { return }
+        // A server that is not known yet goes on asking. But one that has fallen silent gets back what it has sent.
+        guard let inbox = self.inbox(of: server) else {
+            if frame.readableBytes > 0 {
+                self.notSent("message back to the server that sent it", CrossServerError(.unreachable, server))
+            }
+            return
+        }
         let answer = ClientMessage(frame: frame, sender: self.name, scope: .socket(id), route: route)
         do {
-            let inbox = self.channels.inbox(of: member.name, incarnation: member.incarnation)
-            let audience = UInt64(member.incarnation, radix: 36)
-            try self.publish(.clients(answer), to: inbox, audience: audience, completion: nil)
+            try self.publish(.clients(answer), to: inbox.channel, audience: inbox.incarnation, completion: nil)
         } catch {
             self.notSent("answer to a server", error)
         }
