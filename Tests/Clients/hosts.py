@@ -73,6 +73,8 @@ class NamespaceHost(Host):
 
     def remove(self):
         os.close(self.namespace)
+        # A namespace goes some time after it was deleted, and with it what is left in it.
+        ip(f"link delete to-{self.name}")
         ip(f"netns delete {self.name}")
 
     def filter(self, rules):
