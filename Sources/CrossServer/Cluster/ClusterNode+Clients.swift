@@ -33,7 +33,7 @@ extension ClusterNode {
             scope: scope,
             route: removingRoom ? .removingRoom : nil
         )
-        try self.publish(.clients(message), to: channel, delivery: delivery, completion: nil)
+        try self.publish(message, to: channel, delivery: delivery, completion: nil)
     }
 
     /// The channel on which every server with members of the room listens.

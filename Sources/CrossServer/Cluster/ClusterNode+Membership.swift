@@ -168,7 +168,7 @@ extension ClusterNode {
         guard let bus = self.bus else { return }
         do {
             var buffer = ByteBuffer()
-            try BusMessage.event(event).write(into: &buffer, as: self.configuration.cluster.encoding)
+            try event.write(into: &buffer, as: self.configuration.cluster.encoding)
             try bus.publish(buffer, to: channel, over: link, completion: nil)
         } catch {
             self.logger.debug("not announced", metadata: ["error": "\(error)"])

@@ -9,30 +9,37 @@ extension ClusterNode {
     ///   - link: for a server of the original, which hears what it has asked for on the link on which it asked.
     /// - Throws: ``CrossServerError`` with `busUnavailable`, or ``BusMessageError`` when the payload cannot be written.
     func publish(
-        _ message: BusMessage,
+        _ message: some BusWritable,
         to channel: String,
         audience: UInt64? = nil,
         over link: BusLink? = nil,
         delivery: WebSocketCrossServerAdapter.Configuration.Delivery = .ordered,
         completion: (@Sendable (Result<Publication, BusError>) -> Void)?
     ) throws {
-        var buffer = ByteBuffer()
+        let encoding = self.configuration.cluster.encoding
         guard let courier = self.courier, link == nil else {
             guard let bus = self.bus else { throw CrossServerError(.busUnavailable, "this server has no bus") }
-            try message.write(into: &buffer, as: self.configuration.cluster.encoding)
+            var buffer = ByteBuffer()
+            try message.write(into: &buffer, as: encoding)
             return try self.publish(buffer, on: bus, to: channel, over: link, completion: completion)
         }
-        try message.write(into: &buffer, as: self.configuration.cluster.encoding)
-        do throws(BusError) {
+        do {
             switch delivery {
             case .ordered:
-                try courier.publish(consume buffer, to: channel, audience: audience, completion: completion)
+                try courier.publish(message, as: encoding, to: channel, audience: audience, completion: completion)
             case .latest(let key):
-                try courier.publish(consume buffer, to: channel, audience: audience, key: key, completion: completion)
+                try courier.publish(
+                    message,
+                    as: encoding,
+                    to: channel,
+                    audience: audience,
+                    key: key,
+                    completion: completion
+                )
             case .bestEffort:
-                try courier.publishOnce(consume buffer, to: channel, audience: audience, completion: completion)
+                try courier.publishOnce(message, as: encoding, to: channel, audience: audience, completion: completion)
             }
-        } catch {
+        } catch let error as BusError {
             throw CrossServerError(error)
         }
         ClusterCounters.increment(self.counters.eventsSent)

@@ -31,7 +31,7 @@ extension ClusterNode {
     func tell<Message: Event>(_ message: Message) throws {
         guard self.bus != nil else { return }
         let event = CrossServerEvent(event: Message.name, sender: self.name, payload: try Payload(encoding: message))
-        try self.publish(.event(event), to: self.channels.cluster, completion: nil)
+        try self.publish(event, to: self.channels.cluster, completion: nil)
     }
 
     /// A question of another server, or of this one.

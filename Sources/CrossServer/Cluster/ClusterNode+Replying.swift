@@ -19,9 +19,9 @@ extension ClusterNode {
                     let inbox =
                         known.flatMap { $0.incarnation == incarnation ? $0.channel : nil }
                         ?? self.channels.inbox(of: server, incarnation: id.incarnation)
-                    try self.publish(.reply(reply), to: inbox, audience: incarnation, completion: nil)
+                    try self.publish(reply, to: inbox, audience: incarnation, completion: nil)
                 } else {
-                    try self.publish(.reply(reply), to: self.channels.bridge, over: link, completion: nil)
+                    try self.publish(reply, to: self.channels.bridge, over: link, completion: nil)
                 }
             } catch let problem as BusMessageError where failure == nil {
                 self.throttles.notSent.log(self.logger, level: .error, "\(problem)")

@@ -76,6 +76,21 @@ extension ClusterNode {
         completion: (@Sendable (Result<Int?, BusError>) -> Void)?
     ) throws -> Emission {
         try self.configuration.limits.checkName(event, "event's name")
+        // Most often one server is meant, and known: without the lists of those that are not.
+        if completion == nil, case .servers(let names) = target, names.count == 1, names[0] != self.name,
+            self.unreachableCount.load(ordering: .relaxed) == 0, let inbox = self.inbox(of: names[0])
+        {
+            let message = CrossServerEvent(event: event, sender: self.name, payload: payload, targets: names)
+            let delivery = try self.delivery(delivery, for: names[0])
+            try self.publish(
+                message,
+                to: inbox.channel,
+                audience: inbox.incarnation,
+                delivery: delivery,
+                completion: nil
+            )
+            return Emission(isPublished: true, unreachable: [])
+        }
         let route = Route(target, exceptSelf: exceptSelf, name: self.name)
         let unreachable = self.unreachable(of: route.others)
         let postings = self.postings(to: route.others, except: unreachable, isSystem: false)
@@ -85,9 +100,7 @@ extension ClusterNode {
         let sum = completion.map { PublicationSum(postings.count, $0) }
         for posting in postings {
             let delivery = try self.delivery(delivery, for: posting.targets.joined(separator: "\u{0}"))
-            let message = BusMessage.event(
-                CrossServerEvent(event: event, sender: self.name, payload: payload, targets: posting.targets)
-            )
+            let message = CrossServerEvent(event: event, sender: self.name, payload: payload, targets: posting.targets)
             var completion: Courier.Completion?
             // Nobody pays for an outcome that is not asked for.
             if let sum {
@@ -236,14 +249,12 @@ extension ClusterNode {
     }
 
     private func publish(_ request: Request, _ posting: Posting, number: UInt64) throws {
-        let message = BusMessage.event(
-            CrossServerEvent(
-                event: request.event,
-                sender: self.name,
-                payload: request.payload,
-                targets: posting.targets,
-                callbackID: RequestID.string(incarnation: self.incarnation, number: number)
-            )
+        let message = CrossServerEvent(
+            event: request.event,
+            sender: self.name,
+            payload: request.payload,
+            targets: posting.targets,
+            callbackID: RequestID.string(incarnation: self.incarnation, number: number)
         )
         let isSystem = request.isSystem
         try self.publish(message, to: posting.channel, audience: posting.incarnation) { result in

@@ -68,7 +68,7 @@ extension ClusterNode {
         let scope: ClientMessage.Scope = ids.count == 1 ? .socket(ids[0]) : .sockets(ids)
         let route = ask.map { ClientMessage.Route.ask($0) }
         let message = ClientMessage(frame: frame, sender: self.name, scope: scope, route: route)
-        try self.publish(.clients(message), to: self.channels.clients, completion: nil)
+        try self.publish(message, to: self.channels.clients, completion: nil)
     }
 
     private func publish(_ frame: ByteBuffer, to id: String, _ route: ClientRoute) throws {
@@ -80,7 +80,7 @@ extension ClusterNode {
             let message = ClientMessage(frame: frame, sender: self.name, scope: .socket(id), route: route)
             let inbox = self.channels.inbox(of: holder.name, incarnation: holder.incarnation)
             let audience = UInt64(holder.incarnation, radix: 36)
-            try self.publish(.clients(message), to: inbox, audience: audience) { [weak self] result in
+            try self.publish(message, to: inbox, audience: audience) { [weak self] result in
                 guard let self else { return }
                 // In another turn: this may be called while the lock is held.
                 if self.courier == nil {
@@ -259,7 +259,7 @@ extension ClusterNode {
         }
         let answer = ClientMessage(frame: frame, sender: self.name, scope: .socket(id), route: route)
         do {
-            try self.publish(.clients(answer), to: inbox.channel, audience: inbox.incarnation, completion: nil)
+            try self.publish(answer, to: inbox.channel, audience: inbox.incarnation, completion: nil)
         } catch {
             self.notSent("answer to a server", error)
         }

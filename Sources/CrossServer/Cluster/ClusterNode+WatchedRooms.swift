@@ -42,7 +42,7 @@ extension ClusterNode {
             do {
                 let payload = try Payload(encoding: changes)
                 let event = CrossServerEvent(event: type(of: changes).name, sender: self.name, payload: payload)
-                try self.publish(.event(event), to: channel, completion: nil)
+                try self.publish(event, to: channel, completion: nil)
             } catch {
                 // Those who watch see by the next version, or when they ask again, that they have missed it.
                 ClusterCounters.increment(self.counters.messagesNotSent)

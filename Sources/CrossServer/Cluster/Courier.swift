@@ -15,12 +15,21 @@ final class Courier: Sendable {
 
     private struct Sending: Sendable {
         var sender: DeliverySender
+        /// Memory for the next message, if the last one was copied to where it is kept.
+        var spare: ByteBuffer?
         /// Of messages that wait for a link.
         var waiting: [UInt64: Completion] = [:]
         /// Of messages that have to be published again.
         var unsure: [DeliveryTicket: (completion: Completion, since: NIODeadline)] = [:]
         /// What has failed since it was last told.
         var failed: [(ticket: DeliveryTicket, link: BusLink)] = []
+
+        mutating func reuse(_ bytes: inout ByteBuffer) {
+            guard bytes.storageCapacity <= 4 << 10 else { return }
+            bytes.clear()
+            self.spare = bytes
+            bytes = ByteBuffer()
+        }
     }
 
     final class Receiving {
@@ -65,28 +74,31 @@ final class Courier: Sendable {
 
 // Sending, on any thread
 extension Courier {
-    /// Publishes a message that is encoded, or lets it wait for a link.
+    /// Publishes a message, or lets it wait for a link.
     ///
     /// - Parameters:
     ///   - audience: the incarnation whose inbox the channel is; nil for a channel that anyone may hear.
     ///   - key: while it waits, a newer one with the same key on the same channel takes its place. For messages whose
     ///     outcome nobody awaits.
-    /// - Throws: ``BusError``: nothing was sent.
+    /// - Throws: ``BusError`` or ``BusMessageError``: nothing was sent.
     func publish(
-        _ message: consuming ByteBuffer,
+        _ message: some BusWritable,
+        as encoding: BusEncoding,
         to channel: String,
         audience: UInt64?,
         key: String? = nil,
         completion: Completion?
-    ) throws(BusError) {
+    ) throws {
         assert(key == nil || completion == nil)
+        var bytes = try self.bytes(of: message, as: encoding)
         let now = NIODeadline.now()
         let failure: BusError? = self.sending.withLock { sending in
-            switch sending.sender.send(&message, to: channel, audience: audience, key: key, now: now) {
+            switch sending.sender.send(&bytes, to: channel, audience: audience, key: key, now: now) {
             case .publish(let ticket, let link, let more):
-                let failure = self.post(message, to: channel, ticket, over: link, &sending, completion)
+                let failure = self.post(bytes, to: channel, ticket, over: link, &sending, completion)
                 guard failure == nil else { return failure }
-                for link in more { _ = self.post(message, to: channel, ticket, over: link, &sending, nil) }
+                for link in more { _ = self.post(bytes, to: channel, ticket, over: link, &sending, nil) }
+                sending.reuse(&bytes)
             case .waiting(let id, _):
                 if let completion { sending.waiting[id] = completion }
             case .refused(let reason):
@@ -98,22 +110,31 @@ extension Courier {
         if let failure { throw failure }
     }
 
-    /// Publishes a message that is encoded, now or never. It is not repeated.
+    /// Publishes a message, now or never. It is not repeated.
     ///
-    /// - Throws: ``BusError``: nothing was sent.
+    /// - Throws: ``BusError`` or ``BusMessageError``: nothing was sent.
     func publishOnce(
-        _ message: consuming ByteBuffer,
+        _ message: some BusWritable,
+        as encoding: BusEncoding,
         to channel: String,
         audience: UInt64?,
         completion: Completion?
-    ) throws(BusError) {
+    ) throws {
+        var bytes = try self.bytes(of: message, as: encoding)
         try self.sending.withLock { sending throws(BusError) in
-            let outcome = sending.sender.sendOnce(&message, audience: audience, now: .now())
+            let outcome = sending.sender.sendOnce(&bytes, audience: audience, now: .now())
             let links = try outcome.mapError { BusError($0) }.get()
             // Who hears several links drops what comes again.
-            try self.bus.publish(message, to: channel, over: links[0], completion: completion)
-            for link in links.dropFirst() { self.tell(message, to: channel, over: link) }
+            try self.bus.publish(bytes, to: channel, over: links[0], completion: completion)
+            for link in links.dropFirst() { self.tell(bytes, to: channel, over: link) }
         }
+    }
+
+    /// Not under the lock: a long message takes its time.
+    private func bytes(of message: some BusWritable, as encoding: BusEncoding) throws(BusMessageError) -> ByteBuffer {
+        var bytes = self.sending.withLock { $0.spare.take() } ?? ByteBuffer()
+        try message.write(into: &bytes, as: encoding)
+        return bytes
     }
 
     /// Under the lock, so that messages leave in the order of their numbers.

@@ -10,15 +10,31 @@ struct KeptMessages: Sendable {
     struct Place: Sendable {
         /// Of all that there were.
         fileprivate var chunk: Int
-        fileprivate var offset: Int
-        fileprivate var length: Int
+        fileprivate var offset: UInt32
+        fileprivate var length: UInt32
+
+        fileprivate init(chunk: Int, offset: Int, length: Int) {
+            self.chunk = chunk
+            // Nothing in a ByteBuffer is longer, and no chunk.
+            self.offset = UInt32(offset)
+            self.length = UInt32(length)
+        }
+
+        fileprivate var range: Range<Int> { Int(self.offset)..<Int(self.offset) + Int(self.length) }
     }
 
     private struct Chunk: Sendable {
-        var bytes: ByteBuffer
+        /// An array, which is quicker to append to than a ByteBuffer.
+        var bytes: [UInt8]
         var count: Int
-        /// What the only message takes, if it is kept as it is.
-        var aloneBytes: Int?
+        /// The only message, if it is kept as it is.
+        var alone: ByteBuffer?
+
+        /// - Returns: how many bytes are kept less.
+        mutating func remove(_ place: Place) -> Int {
+            self.count -= 1
+            return (self.alone?.storageCapacity ?? Int(place.length)) + KeptMessages.overhead
+        }
     }
 
     private static let chunkBytes = 64 << 10
@@ -29,10 +45,10 @@ struct KeptMessages: Sendable {
     private var full = Deque<Chunk>()
     /// The number of the first of ``full``.
     private var firstNumber = 0
-    private var open = ByteBuffer()
+    private var open: [UInt8] = []
     private var openCount = 0
     /// Memory for the next chunk: freeing and allocating much at once is slow.
-    private var spare: ByteBuffer?
+    private var spare: [UInt8] = []
     /// What they take.
     private(set) var bytes = 0
 
@@ -40,9 +56,9 @@ struct KeptMessages: Sendable {
     mutating func append(_ message: ByteBuffer) -> Place {
         let length = message.readableBytes
         guard length <= Self.longestCopied else { return self.keep(message) }
-        if self.open.writableBytes < length { self.makeRoom() }
-        let place = Place(chunk: self.firstNumber + self.full.count, offset: self.open.writerIndex, length: length)
-        message.withUnsafeReadableBytes { _ = self.open.writeBytes($0) }
+        if self.open.capacity - self.open.count < length { self.makeRoom() }
+        let place = Place(chunk: self.firstNumber + self.full.count, offset: self.open.count, length: length)
+        message.withUnsafeReadableBytes { self.open.append(contentsOf: $0) }
         self.openCount += 1
         self.bytes += length + Self.overhead
         return place
@@ -55,45 +71,43 @@ struct KeptMessages: Sendable {
             offset: message.readerIndex,
             length: message.readableBytes
         )
-        self.full.append(Chunk(bytes: message, count: 1, aloneBytes: message.storageCapacity))
+        self.full.append(Chunk(bytes: [], count: 1, alone: message))
         self.bytes += message.storageCapacity + Self.overhead
         return place
     }
 
     private mutating func makeRoom() {
         if self.openCount > 0 { self.close() }
-        self.open = self.spare.take() ?? ByteBufferAllocator().buffer(capacity: Self.chunkBytes)
-        self.open.clear()
+        swap(&self.open, &self.spare)
+        self.open.removeAll(keepingCapacity: true)
+        self.open.reserveCapacity(Self.chunkBytes)
     }
 
     private mutating func close() {
         self.full.append(Chunk(bytes: self.open, count: self.openCount))
-        self.open = ByteBuffer()
+        self.open = []
         self.openCount = 0
     }
 
     func message(at place: Place) -> ByteBuffer {
         let index = place.chunk - self.firstNumber
-        let isOpen = index == self.full.count
-        let chunk = isOpen ? self.open : self.full[index].bytes
-        guard let slice = chunk.getSlice(at: place.offset, length: place.length) else {
+        guard index < self.full.count else { return ByteBuffer(bytes: self.open[place.range]) }
+        let chunk = self.full[index]
+        // A copy, which does not hold on to what is beside it.
+        guard let alone = chunk.alone else { return ByteBuffer(bytes: chunk.bytes[place.range]) }
+        guard let slice = alone.getSlice(at: Int(place.offset), length: Int(place.length)) else {
             preconditionFailure("a message that is not kept")
         }
-        if !isOpen, self.full[index].aloneBytes != nil { return slice }
-        // A copy, which does not hold on to what is beside it.
-        var message = ByteBufferAllocator().buffer(capacity: place.length)
-        message.writeImmutableBuffer(slice)
-        return message
+        return slice
     }
 
     /// Removes the oldest one, which is there.
     mutating func removeFirst(_ place: Place) {
         guard !self.full.isEmpty else { return self.removeFromOpen(place) }
-        self.bytes -= (self.full[0].aloneBytes ?? place.length) + Self.overhead
-        self.full[0].count -= 1
+        self.bytes -= self.full[0].remove(place)
         guard self.full[0].count == 0 else { return }
         let chunk = self.full.removeFirst()
-        if chunk.aloneBytes == nil { self.spare = chunk.bytes }
+        if chunk.alone == nil { self.spare = chunk.bytes }
         self.firstNumber += 1
     }
 
@@ -101,15 +115,14 @@ struct KeptMessages: Sendable {
     mutating func removeLast(_ place: Place) {
         let index = place.chunk - self.firstNumber
         guard index < self.full.count else { return self.removeFromOpen(place) }
-        self.bytes -= (self.full[index].aloneBytes ?? place.length) + Self.overhead
-        self.full[index].count -= 1
+        self.bytes -= self.full[index].remove(place)
         // Nothing is behind it, so that its number can be given again.
         if self.full[index].count == 0 { self.full.removeLast() }
     }
 
     private mutating func removeFromOpen(_ place: Place) {
-        self.bytes -= place.length + Self.overhead
+        self.bytes -= Int(place.length) + Self.overhead
         self.openCount -= 1
-        if self.openCount == 0 { self.open.clear() }
+        if self.openCount == 0 { self.open.removeAll(keepingCapacity: true) }
     }
 }

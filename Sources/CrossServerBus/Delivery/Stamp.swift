@@ -1,3 +1,4 @@
+import CrossServerWire
 package import NIOCore
 
 /// What numbers a message: one key of our own, the last at the top of the map of any message between servers.
@@ -21,7 +22,7 @@ package struct Stamp: Sendable, Hashable {
     /// of all such messages of the life.
     package static let once: UInt32 = 0xFF_FFFE
     package static let maximumNumber: UInt64 = 1 << 40 - 1
-    package static let messagePackLength = 25
+    package static var messagePackLength: Int { BusMessage.stampLength }
     package static let jsonLength = 35
 
     package init(incarnation: UInt64, number: UInt64, uptime: Int64, sincePrevious: UInt32) {
@@ -40,15 +41,15 @@ package struct Stamp: Sendable, Hashable {
     ///
     /// - Returns: false, and leaves the message as it is, when it is neither a small MessagePack map nor a JSON object.
     package func append(to message: inout ByteBuffer) -> Bool {
-        guard let head = message.getInteger(at: message.readerIndex, as: UInt8.self) else { return false }
+        guard let head = message.withUnsafeReadableBytes({ $0.first }) else { return false }
         switch head {
         case 0x80...0x8e:
-            message.setInteger(head + 1, at: message.readerIndex)
             message.writeWithUnsafeMutableBytes(minimumWritableBytes: Self.messagePackLength) { bytes in
-                bytes.storeBytes(of: Self.mark.bigEndian, toByteOffset: 0, as: UInt32.self)
+                bytes.storeBytes(of: BusMessage.stampMark.bigEndian, toByteOffset: 0, as: UInt32.self)
                 self.pack(into: UnsafeMutableRawBufferPointer(rebasing: bytes[4...]))
                 return Self.messagePackLength
             }
+            message.withUnsafeMutableReadableBytes { $0[0] = head + 1 }
             return true
         case UInt8(ascii: "{"):
             let end = message.writerIndex - 1
@@ -70,8 +71,6 @@ package struct Stamp: Sendable, Hashable {
         }
     }
 
-    /// In MessagePack a string of one character, and the head of 21 bytes of binary data. Not part of any UTF-8 text.
-    private static let mark: UInt32 = 0xa1_7e_c4_15
     private static let jsonMark: StaticString = ",\"~\":\""
     private static let jsonEnd: StaticString = "\"}"
     private static let packedLength = 21
@@ -104,7 +103,8 @@ package struct Stamp: Sendable, Hashable {
 
     private init?(endOfMessagePack bytes: UnsafeRawBufferPointer) {
         let start = bytes.count - Self.messagePackLength
-        guard start > 0, UInt32(bigEndian: bytes.loadUnaligned(fromByteOffset: start, as: UInt32.self)) == Self.mark
+        guard start > 0,
+            bytes.loadUnaligned(fromByteOffset: start, as: UInt32.self) == BusMessage.stampMark.bigEndian
         else { return nil }
         self.init(packed: UnsafeRawBufferPointer(rebasing: bytes[(start + 4)...]))
     }

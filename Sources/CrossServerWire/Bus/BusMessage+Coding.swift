@@ -37,31 +37,36 @@ extension BusMessage {
     public func write(into buffer: inout ByteBuffer, as encoding: BusEncoding) throws(BusMessageError) {
         // One switch: each copies what is in the case.
         switch self {
-        case .event(let event): try buffer.write(event, as: encoding)
-        case .reply(let reply): try buffer.write(reply, as: encoding)
-        case .clients(let message): try buffer.write(message, as: encoding)
+        case .event(let event): try event.write(into: &buffer, as: encoding)
+        case .reply(let reply): try reply.write(into: &buffer, as: encoding)
+        case .clients(let message): try message.write(into: &buffer, as: encoding)
         }
     }
 }
 
-private protocol BusWritable {
+/// What can be written as a ``BusMessage``. To make one of it first would copy it.
+package protocol BusWritable: Sendable {
+    /// As ``BusMessage/write(into:as:)``.
+    func write(into buffer: inout ByteBuffer, as encoding: BusEncoding) throws(BusMessageError)
+}
+
+extension BusMessage: BusWritable {}
+
+private protocol BusEncodable: BusWritable {
     /// Enough for most messages in both encodings.
     var estimatedLength: Int { get }
     func writeJSON(to output: inout OutputBytes)
     func writeMessagePack(to output: inout OutputBytes) throws(MessagePackError)
 }
 
-extension ByteBuffer {
-    fileprivate mutating func write(
-        _ message: some BusWritable,
-        as encoding: BusEncoding
-    ) throws(BusMessageError) {
-        try self.writeOutput(estimate: message.estimatedLength) { (output) throws(BusMessageError) in
+extension BusEncodable {
+    package func write(into buffer: inout ByteBuffer, as encoding: BusEncoding) throws(BusMessageError) {
+        try buffer.writeOutput(estimate: self.estimatedLength) { (output) throws(BusMessageError) in
             switch encoding {
-            case .json: message.writeJSON(to: &output)
+            case .json: self.writeJSON(to: &output)
             case .messagePack:
                 do throws(MessagePackError) {
-                    try message.writeMessagePack(to: &output)
+                    try self.writeMessagePack(to: &output)
                 } catch {
                     throw .invalidPayload(error)
                 }
@@ -70,7 +75,7 @@ extension ByteBuffer {
     }
 }
 
-extension CrossServerEvent: BusWritable {
+extension CrossServerEvent: BusEncodable {
     fileprivate var estimatedLength: Int { self.payload.buffer.readableBytes + 192 }
 
     fileprivate func writeMessagePack(to output: inout OutputBytes) throws(MessagePackError) {
@@ -98,7 +103,7 @@ extension CrossServerEvent: BusWritable {
     }
 }
 
-extension CrossServerReply: BusWritable {
+extension CrossServerReply: BusEncodable {
     fileprivate var estimatedLength: Int { self.payload.buffer.readableBytes + 192 }
 
     fileprivate func writeMessagePack(to output: inout OutputBytes) throws(MessagePackError) {
@@ -130,7 +135,7 @@ extension CrossServerReply: BusWritable {
     }
 }
 
-extension ClientMessage: BusWritable {
+extension ClientMessage: BusEncodable {
     fileprivate var estimatedLength: Int { self.frame.readableBytes + self.frame.readableBytes / 4 + 192 }
     fileprivate func writeMessagePack(to output: inout OutputBytes) { output.writeMessagePack(self) }
     fileprivate func writeJSON(to output: inout OutputBytes) { output.writeJSON(self) }

@@ -19,6 +19,12 @@ public enum BusMessage: Sendable, Equatable {
 
     /// The event of every reply, beside `isCallback`.
     static let replyEvent = "_Cs_Cb_"
+
+    /// What a message in MessagePack ends with that has a number for its delivery: a key of one character, and the head of
+    /// 21 bytes of binary data. Not part of any UTF-8 text.
+    @inlinable package static var stampMark: UInt32 { 0xA1_7E_C4_15 }
+    /// Key and value, in bytes.
+    @inlinable package static var stampLength: Int { 25 }
 }
 
 /// An event that one server sends to others.

@@ -42,7 +42,8 @@ struct BusMessageMessagePackDecoder: ~Copyable {
     /// - Returns: false when there is a value, but no map.
     private mutating func readMessage() throws(MessagePackError) -> Bool {
         guard case .map(let count) = try self.reader.next() else { return false }
-        for _ in 0..<count {
+        for index in 0..<count {
+            if index + 1 == count, self.reader.skipStamp() { break }
             guard let key = try self.readKey(BusKey.init) else {
                 try self.reader.skipValue()
                 continue

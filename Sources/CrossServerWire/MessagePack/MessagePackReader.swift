@@ -95,6 +95,15 @@ struct MessagePackReader {
         }
     }
 
+    /// Passes over the number for the delivery, at once, if it is what the message ends with.
+    mutating func skipStamp() -> Bool {
+        guard self.remaining == BusMessage.stampLength,
+            self.bytes.loadUnaligned(fromByteOffset: self.position, as: UInt32.self) == BusMessage.stampMark.bigEndian
+        else { return false }
+        self.position = self.bytes.count
+        return true
+    }
+
     func slice(_ range: Range<Int>) -> UnsafeRawBufferPointer {
         UnsafeRawBufferPointer(rebasing: self.bytes[range])
     }
