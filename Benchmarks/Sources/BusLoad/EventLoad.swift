@@ -1,8 +1,8 @@
 import CrossServer
 import CrossServerRedis
 
-/// Sends what nobody answers, as fast as the bus takes it: events that the other server hears and Redis brings back to
-/// this one too, or messages of a channel that nobody has subscribed.
+/// Sends what nobody answers, as fast as the bus takes it: events for the other server, or messages of a channel that
+/// nobody has subscribed.
 struct EventLoad {
     private let adapter: WebSocketCrossServerAdapter
     private let bus: RedisBus
