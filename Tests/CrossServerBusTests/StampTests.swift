@@ -39,6 +39,18 @@ import Testing
         #expect(try BusMessage(decoding: buffer) == message)
     }
 
+    @Test(arguments: Self.messages)
+    func aStampIsNoExcuseForAWrongCount(message: BusMessage) throws {
+        var buffer = ByteBuffer()
+        try message.write(into: &buffer, as: .messagePack)
+        #expect(Self.stamp.append(to: &buffer))
+        let head = try #require(buffer.getInteger(at: buffer.readerIndex, as: UInt8.self))
+        for wrong in [head - 1, head + 1] {
+            buffer.setInteger(wrong, at: buffer.readerIndex)
+            #expect(throws: BusMessageError.self) { try BusMessage(decoding: buffer) }
+        }
+    }
+
     @Test(arguments: [Stamp.first, Stamp.longest, 0])
     func theExtremesAreKept(sincePrevious: UInt32) {
         for number in [1, Stamp.maximumNumber] {

@@ -164,6 +164,32 @@ import Testing
         }
     }
 
+    /// Part of it is written to the socket, part waits in the channel, and what comes then must not overtake that.
+    @Test func aClientThatReadsLateGetsAllInOrder() async throws {
+        try await self.withEcho {
+            $0.limits.outbound = OutboundLimit(maximumWaitingBytes: 1 << 30, policy: .dropNewest)
+        } _: { server in
+            let late = try await server.connect()
+            let sizes = [1, 3 << 10, 5 << 10, 20 << 10, 300 << 10]
+            for round in 0..<3 {
+                late.setReading(false)
+                for number in 0..<200 {
+                    let text = Payload(String(repeating: "x", count: sizes[number % sizes.count]))
+                    try server.adapter.broadcast("n", [Payload(number), text])
+                    if number % 16 == 0 { late.emit("echo", Payload(number)) }
+                }
+                late.setReading(true)
+                for number in 0..<200 {
+                    let payload = try #require(try await late.next("n").array)
+                    #expect(Int(payload[0].json) == number)
+                    #expect(payload[1].string?.utf8.count == sizes[number % sizes.count])
+                }
+                #expect(try await late.request("echo", Payload(round)) == Payload(round))
+            }
+            #expect(server.adapter.statistics.messagesDropped == 0)
+        }
+    }
+
     @Test func longEventNamesAreInvalid() async throws {
         try await self.withEcho {
             $0.limits.maximumNameLength = 10

@@ -124,7 +124,7 @@ extension WebSocketCrossServerAdapter: Service {
             .childChannelOption(.recvAllocator, value: Self.receiveAllocator)
             .childChannelOption(.writeBufferWaterMark, value: Self.writeWaterMark)
             .childChannelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture { try self.initialize(channel, tls: tls) }
+                channel.eventLoop.makeCompletedFuture { try self.initialize(channel, tls: tls, isOwn: true) }
             }
     }
 

@@ -8,7 +8,9 @@ import NIOSSL
 // Connections of the server's own port
 extension WebSocketCrossServerAdapter {
     /// Prepares an accepted connection for its handshake.
-    func initialize(_ channel: any Channel, tls: NIOSSLContext?) throws {
+    ///
+    /// - Parameter isOwn: whether no handlers of others are in the channel.
+    func initialize(_ channel: any Channel, tls: NIOSSLContext?, isOwn: Bool) throws {
         let loop = self.loops.context(for: channel.eventLoop)
         let admission: ConnectionTable.Admission
         switch self.connections.admit(channel.remoteAddress) {
@@ -22,7 +24,13 @@ extension WebSocketCrossServerAdapter {
             decide: { request, channel in self.decide(request, on: channel) },
             upgraded: { context, request, acceptance in
                 loop.connections.endHandshake(context.channel)
-                return self.makeHandler(request: request, acceptance: acceptance, loop: loop, admission: admission)
+                return self.makeHandler(
+                    request: request,
+                    acceptance: acceptance,
+                    loop: loop,
+                    admission: admission,
+                    writesToSocket: isOwn && tls == nil
+                )
             },
             failed: { error in
                 loop.connections.endHandshake(channel)
@@ -75,7 +83,8 @@ extension WebSocketCrossServerAdapter {
         request: UpgradeRequest,
         acceptance: UpgradeAcceptance,
         loop: LoopContext,
-        admission: ConnectionTable.Admission
+        admission: ConnectionTable.Admission,
+        writesToSocket: Bool
     ) -> WebSocketHandler {
         let socket = ClientSocket(
             request: request.withoutHandshakeFields(),
@@ -96,6 +105,7 @@ extension WebSocketCrossServerAdapter {
             deflate: acceptance.deflate,
             deflateConfiguration: self.configuration.compression ?? PerMessageDeflate(),
             flusher: loop.connections.flusher,
+            writesToSocket: writesToSocket,
             delegate: connection
         )
         connection.start(with: handler)
@@ -179,7 +189,8 @@ extension WebSocketCrossServerAdapter {
             request: upgrade.request,
             acceptance: upgrade.acceptance,
             loop: loop,
-            admission: admission
+            admission: admission,
+            writesToSocket: false
         )
         try channel.pipeline.syncOperations.addHandler(handler)
     }
@@ -200,7 +211,7 @@ extension WebSocketCrossServerAdapter {
             try options.setOption(.allowRemoteHalfClosure, value: false)
             if channel.remoteAddress?.port != nil { try options.setOption(.tcpOption(.tcp_nodelay), value: 1) }
         }
-        try self.initialize(channel, tls: nil)
+        try self.initialize(channel, tls: nil, isOwn: false)
     }
 
     /// Upgrades connections of a swift-nio HTTP server, so that both share a port.

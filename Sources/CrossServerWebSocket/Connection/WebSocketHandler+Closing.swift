@@ -61,6 +61,7 @@ extension WebSocketHandler {
         promise.futureResult.assumeIsolated().whenSuccess {
             self.perform(self.closing.written())
         }
+        self.channelBytes += buffer.readableBytes
         context.write(self.wrapOutboundOut(buffer), promise: promise)
     }
 

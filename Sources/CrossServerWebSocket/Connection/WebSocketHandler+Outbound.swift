@@ -69,10 +69,11 @@ extension WebSocketHandler {
         return .sent
     }
 
-    /// Gives the frames that the flusher collected for this peer to the channel.
+    /// Writes the frames that the flusher collected for this peer.
     func writeFrames() {
         guard let frames = self.flusher.takeFrames(of: self) else { return }
-        self.context?.write(self.wrapOutboundOut(frames), promise: nil)
+        self.channelBytes -= frames.readableBytes
+        self.write(frames)
     }
 
     /// - Parameter payload: at most 125 bytes, the rest is cut. Of pings that wait for a peer that does not read only the
@@ -105,6 +106,7 @@ extension WebSocketHandler {
     func flushTurn() {
         self.isRegistered = false
         self.writeNow()
+        self.hasWritten = false
     }
 
     private func writeNow() {
@@ -120,7 +122,7 @@ extension WebSocketHandler {
                 self.controls = nil
                 self.writeClose(frame, context: context)
             }
-            context.flush()
+            if self.channelBytes > 0 { context.flush() }
         } while self.hasOutput && self.isWritable
     }
 
@@ -198,8 +200,15 @@ extension WebSocketHandler {
         if batch.capacity > 2 * WebSocketFlusher.maximumBatchSize { batch = ByteBuffer() }
     }
 
-    /// Writes to the channel; the flush comes at the end of the turn.
+    /// Writes to the socket what comes first in a turn, and the rest to the channel, whose flush comes at the end of it.
     private func write(_ buffer: ByteBuffer) {
+        var buffer = buffer
+        if let socket = self.socket, !self.hasWritten {
+            self.hasWritten = true
+            if self.channelBytes > 0 { self.channelBytes = self.bufferedInChannel() }
+            if self.channelBytes == 0 { buffer.moveReaderIndex(forwardBy: socket.send(buffer)) }
+            if buffer.readableBytes == 0 { return }
+        }
         self.channelBytes += buffer.readableBytes
         self.context?.write(self.wrapOutboundOut(buffer), promise: nil)
     }
@@ -214,7 +223,7 @@ extension WebSocketHandler {
         return actual == 0 || size <= limit - actual
     }
 
-    private func bufferedInChannel() -> Int {
+    func bufferedInChannel() -> Int {
         // A channel without the option, or one that is closed, buffers nothing that counts.
         (try? self.context?.channel.syncOptions?.getOption(.bufferedWritableBytes)) ?? 0
     }

@@ -27,6 +27,11 @@ public final class WebSocketHandler: ChannelDuplexHandler, RemovableChannelHandl
     var waitingClose: CloseFrame?
     /// At least what the channel has not given to the kernel.
     var channelBytes = 0
+    /// Nil where bytes have to go through the channel: another handler changes them, or it is closed.
+    var socket: DirectSocket?
+    private let writesToSocket: Bool
+    /// Since the flusher came the last time.
+    var hasWritten = false
     /// As the channel last said: cheaper than to ask it for each message.
     var isWritable = false
     var isRegistered = false
@@ -37,18 +42,22 @@ public final class WebSocketHandler: ChannelDuplexHandler, RemovableChannelHandl
     /// - Parameters:
     ///   - deflate: nil when compression was not negotiated.
     ///   - flusher: of the channel's event loop.
+    ///   - writesToSocket: whether no handler is before this one that has to see what it writes, as one for TLS has: then
+    ///     most is written to the channel's socket at once.
     public init(
         role: WebSocketRole,
         configuration: WebSocketConfiguration,
         deflate: NegotiatedDeflate?,
         deflateConfiguration: PerMessageDeflate = .init(),
         flusher: WebSocketFlusher,
+        writesToSocket: Bool = false,
         delegate: any WebSocketHandlerDelegate
     ) {
         self.role = role
         self.closeTimeout = configuration.closeTimeout
         self.outboundLimit = configuration.outbound
         self.flusher = flusher
+        self.writesToSocket = writesToSocket
         self.delegate = delegate
         self.deflate = deflate.map {
             DeflateCodec(role: role, negotiated: $0, configuration: deflateConfiguration)
@@ -84,6 +93,11 @@ public final class WebSocketHandler: ChannelDuplexHandler, RemovableChannelHandl
     public func handlerAdded(context: ChannelHandlerContext) {
         self.context = context
         self.isWritable = context.channel.isWritable
+        if self.writesToSocket {
+            self.socket = DirectSocket(of: context.pipeline)
+            // The answer to the handshake may wait yet.
+            self.channelBytes = self.bufferedInChannel()
+        }
         if !self.closing.isOpen, self.waitingClose == nil {
             context.close(promise: nil)
         } else if self.hasOutput {
@@ -93,11 +107,14 @@ public final class WebSocketHandler: ChannelDuplexHandler, RemovableChannelHandl
     }
 
     public func handlerRemoved(context: ChannelHandlerContext) {
+        self.socket = nil
         self.finish()
         self.context = nil
     }
 
     public func channelInactive(context: ChannelHandlerContext) {
+        // Its number may be that of another connection by now.
+        self.socket = nil
         self.finish()
         context.fireChannelInactive()
     }
@@ -137,6 +154,7 @@ public final class WebSocketHandler: ChannelDuplexHandler, RemovableChannelHandl
     }
 
     public func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        self.socket = nil
         if self.closing.isOpen {
             self.delegate?.webSocket(self, failed: error)
         }
