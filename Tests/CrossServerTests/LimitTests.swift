@@ -165,7 +165,7 @@ import Testing
     }
 
     /// Part of it is written to the socket, part waits in the channel, and what comes then must not overtake that.
-    @Test func aClientThatReadsLateGetsAllInOrder() async throws {
+    @Test(.timeLimit(.minutes(3))) func aClientThatReadsLateGetsAllInOrder() async throws {
         try await self.withEcho {
             $0.limits.outbound = OutboundLimit(maximumWaitingBytes: 1 << 30, policy: .dropNewest)
         } _: { server in
