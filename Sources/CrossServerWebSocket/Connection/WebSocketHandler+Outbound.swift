@@ -64,7 +64,6 @@ extension WebSocketHandler {
             writing(&frames)
             precondition(frames.writerIndex - start == payloadSize, "the payload has another size than announced")
         }
-        self.channelBytes += size
         self.register()
         return .sent
     }
@@ -72,7 +71,6 @@ extension WebSocketHandler {
     /// Writes the frames that the flusher collected for this peer.
     func writeFrames() {
         guard let frames = self.flusher.takeFrames(of: self) else { return }
-        self.channelBytes -= frames.readableBytes
         self.write(frames)
     }
 
@@ -215,7 +213,7 @@ extension WebSocketHandler {
 
     private func hasRoom(for size: Int) -> Bool {
         let limit = self.outboundLimit.maximumWaitingBytes
-        let waiting = self.queue.byteCount + self.channelBytes
+        let waiting = self.queue.byteCount + self.flusher.frameBytes(of: self) + self.channelBytes
         if waiting == 0 || size <= limit - waiting { return true }
         self.writeFrames()
         self.channelBytes = self.bufferedInChannel()

@@ -138,7 +138,9 @@ struct PresenceTests {
             bus.cut()
             // Who asks now does not wait for ever, and gets to know who is missing.
             let late = try await chat.servers[0].presence(ofRoom: "other", in: "n")
-            #expect(late.missing.map(\.server) == ["d"])
+            let missing = late.missing.map(\.server)
+            // On a slow machine it may be dead already when the answer is there.
+            if missing != ["d"] { #expect(missing == [] && chat.servers[0].servers.count == 1) }
             try await eventually { presence.members.isEmpty && late.missing.isEmpty }
             running.cancel()
             _ = await running.result
