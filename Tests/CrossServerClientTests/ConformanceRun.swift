@@ -94,6 +94,7 @@ final class ConformanceRun {
             self.client.on(event) { _ in throw failure }
         } else if let value = answer["returns"] {
             self.client.on(event) { _, reply in
+                // A handler that takes its time, as the case says; nothing waits for this to be over.
                 try await Task.sleep(for: delay)
                 reply?(value)
             }

@@ -21,6 +21,7 @@ import Testing
                         try server.emitCrossServer("y", Payload(number), to: .server(other))
                     }
                     if number == 200 { if round == 1 { node.freeze() } else { node.kill() } }
+                    // Spreads the messages over the fault. However long it takes, the ledgers have to add up.
                     if number.isMultiple(of: 10) { try await Task.sleep(for: .milliseconds(1)) }
                 }
                 if round == 1 { node.thaw() } else { try await node.start() }

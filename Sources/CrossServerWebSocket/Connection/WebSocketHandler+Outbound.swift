@@ -120,7 +120,8 @@ extension WebSocketHandler {
                 self.controls = nil
                 self.writeClose(frame, context: context)
             }
-            if self.channelBytes > 0 { context.flush() }
+            // Another handler may hold what it was given until the flush.
+            if self.socket == nil || self.channelBytes > 0 { context.flush() }
         } while self.hasOutput && self.isWritable
     }
 
