@@ -36,7 +36,8 @@ public final class TestClient: Sendable {
         )
         let group = MultiThreadedEventLoopGroup.singleton
         let opened = group.any().makePromise(of: NIOLoopBound<WebSocketHandler>.self)
-        let bootstrap = ClientBootstrap(group: group).channelInitializer { channel in
+        // As patient as everything else here, on a machine that has much to do.
+        let bootstrap = ClientBootstrap(group: group).connectTimeout(.seconds(60)).channelInitializer { channel in
             channel.eventLoop.makeCompletedFuture {
                 var configuration = WebSocketConfiguration()
                 configuration.maximumMessageSize = maximumMessageSize
