@@ -226,13 +226,13 @@ struct CrossServerEventTests {
             adapter.onCrossServerEvent("again") { event, _ in
                 let isLast = count.withLock { count in
                     count += 1
-                    return count == 100_000
+                    return count == 20_000
                 }
                 if !isLast { try adapter.emitCrossServer("again") }
             }
         } run: { servers in
             try servers[0].emitCrossServer("again")
-            try await eventually { count.withLock { $0 } == 100_000 }
+            try await eventually { count.withLock { $0 } == 20_000 }
         }
     }
 
