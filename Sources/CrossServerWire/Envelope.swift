@@ -26,25 +26,34 @@ public struct Envelope: Sendable, Equatable {
     /// - Parameter text: valid UTF-8.
     /// - Throws: ``EnvelopeError``.
     public init(scanning text: ByteBuffer) throws(EnvelopeError) {
+        self = try text.withUnsafeReadableBytes { bytes throws(EnvelopeError) in
+            var envelope = Envelope()
+            try envelope.scan(bytes, of: text)
+            return envelope
+        }
+    }
+
+    private init() {
         self.payload = .absent
         self.hasCallbackId = false
         self.hasRequestId = false
-        var failure: EnvelopeError?
-        text.withUnsafeReadableBytes { bytes in
-            var scanner = JSONScanner(bytes, maximumDepth: JSONText.maximumDepth)
-            do throws(JSONError) {
-                if scanner.peek() == UInt8(ascii: "{") {
-                    try self.read(&scanner, of: text)
-                } else {
-                    _ = try scanner.skipValue()
-                    failure = .notAnObject
-                }
-                if scanner.peek() != nil { failure = .invalidJSON(scanner.unexpected()) }
-            } catch {
-                failure = .invalidJSON(error)
+    }
+
+    private mutating func scan(_ bytes: UnsafeRawBufferPointer, of text: ByteBuffer) throws(EnvelopeError) {
+        var scanner = JSONScanner(bytes, maximumDepth: JSONText.maximumDepth)
+        var isObject = true
+        do throws(JSONError) {
+            if scanner.peek() == UInt8(ascii: "{") {
+                try self.read(&scanner, of: text)
+            } else {
+                _ = try scanner.skipValue()
+                isObject = false
             }
+        } catch {
+            throw .invalidJSON(error)
         }
-        if let failure { throw failure }
+        if scanner.peek() != nil { throw .invalidJSON(scanner.unexpected()) }
+        if !isObject { throw .notAnObject }
     }
 
     private mutating func read(_ scanner: inout JSONScanner, of text: ByteBuffer) throws(JSONError) {

@@ -139,12 +139,16 @@ struct JSONScanner {
         let ones: UInt64 = 0x0101_0101_0101_0101
         let highs: UInt64 = 0x8080_8080_8080_8080
         while self.position &+ 8 <= self.bytes.count {
-            let word = self.bytes.loadUnaligned(fromByteOffset: self.position, as: UInt64.self)
+            let word = UInt64(littleEndian: self.bytes.loadUnaligned(fromByteOffset: self.position, as: UInt64.self))
             let quotes = word ^ (ones &* 0x22)
             let backslashes = word ^ (ones &* 0x5C)
             let found =
                 ((quotes &- ones) & ~quotes) | ((backslashes &- ones) & ~backslashes) | ((word &- ones &* 0x20) & ~word)
-            if found & highs != 0 { break }
+            if found & highs != 0 {
+                // The first hit is none of those that a borrow makes of the bytes behind it.
+                self.position &+= (found & highs).trailingZeroBitCount / 8
+                return
+            }
             self.position &+= 8
         }
         while self.position < self.bytes.count {

@@ -99,6 +99,36 @@ import Testing
         #expect(cancelled.withLock { $0 })
     }
 
+    @Test func aHandlerThatIsCancelledMayEndItsConnection() async throws {
+        let closed = Mutex(0)
+        var configuration = WebSocketCrossServerAdapter.Configuration()
+        configuration.shutdown.deadline = .milliseconds(100)
+        let client = try await withServer(configuration: configuration) { adapter in
+            adapter.onWebSocketEvent(.close) { _, _, _, _ in closed.withLock { $0 += 1 } }
+            adapter.onWebSocketEvent("forever") { socket, _, reply in
+                reply?(.absent)
+                await withTaskCancellationHandler {
+                    // It is cancelled when the server stops.
+                    try? await Task.sleep(for: .seconds(3_600))
+                } onCancel: {
+                    socket.terminate()
+                }
+            }
+        } run: { server in
+            let client = try await server.connect()
+            _ = try await client.request("forever")
+            // Its connection is still there when the handlers are cancelled.
+            client.setReading(false)
+            // The read that was under way is done with this.
+            try server.adapter.broadcast("last", 1)
+            _ = try await client.next("last")
+            return client
+        }
+        #expect(closed.withLock { $0 } == 1)
+        client.setReading(true)
+        #expect(try await client.closed().code == .goingAway)
+    }
+
     @Test func aCancelledTaskStopsAtOnce() async throws {
         let adapter = WebSocketCrossServerAdapter(listening: .host("127.0.0.1", port: 0), logger: silent)
         let (listening, continuation) = AsyncStream.makeStream(of: SocketAddress.self)

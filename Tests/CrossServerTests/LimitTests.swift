@@ -190,6 +190,52 @@ import Testing
         }
     }
 
+    /// Whether a message is written at once, with others at the end of the turn, or when the client reads again.
+    @Test(.timeLimit(.minutes(3))) func messagesKeepTheirOrderHoweverTheyAreWritten() async throws {
+        var configuration = Configuration()
+        configuration.limits.outbound = OutboundLimit(maximumWaitingBytes: 1 << 30, policy: .dropNewest)
+        try await withServer(configuration: configuration) { adapter in
+            adapter.onWebSocketEvent("echo") { _, payload, reply in reply?(payload) }
+            adapter.onWebSocketEvent("burst") { socket, payload, reply in
+                let parts = payload.array ?? []
+                let (number, size) = (Int(parts[0].json) ?? 0, Int(parts[1].json) ?? 0)
+                let text = Payload(String(repeating: "x", count: size))
+                for part in 0..<4 {
+                    // The reply takes another way.
+                    if part == number % 3 { reply?(payload) }
+                    let message: Payload = [Payload(number), text, Payload(part)]
+                    if part == 2 { try adapter.broadcast("n", message) } else { try socket.emit("n", message) }
+                }
+            }
+        } run: { server in
+            let client = try await server.connect()
+            for round in 0..<12 {
+                // Turns with one message each: the next one does not wait for others.
+                for number in 0..<10 { #expect(try await client.request("echo", Payload(number)) == Payload(number)) }
+                let bursts = round.isMultiple(of: 3) ? 40 : 3
+                client.setReading(bursts == 3)
+                let numbers = (0..<bursts).map { round * 40 + $0 }
+                for number in numbers {
+                    let size = [1, 100, 5_000, 70_000][(number + round) % 4]
+                    client.send(#"{"event":"burst","payload":[\#(number),\#(size)],"callbackId":"\#(number)"}"#)
+                }
+                client.setReading(true)
+                for number in numbers {
+                    var found: [String] = []
+                    for _ in 0..<5 {
+                        let message = try Payload(json: try await client.nextText())
+                        let part = message["payload"]?.array?.last?.json ?? ""
+                        found.append(message["callbackId"] == nil ? part : "reply")
+                    }
+                    var expected = ["0", "1", "2", "3"]
+                    expected.insert("reply", at: number % 3)
+                    #expect(found == expected)
+                }
+            }
+            #expect(server.adapter.statistics.messagesDropped == 0)
+        }
+    }
+
     @Test func longEventNamesAreInvalid() async throws {
         try await self.withEcho {
             $0.limits.maximumNameLength = 10

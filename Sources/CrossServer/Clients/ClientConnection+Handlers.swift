@@ -9,7 +9,7 @@ extension ClientConnection {
         if self.adapter.isStopping { self.close(.goingAway, reason: "server stops") }
         let list = self.adapter.listeners { $0.system.connection }
         self.work.open()
-        self.step { self.run(list, (self.socket, self.socket.request), context: self.context(for: "connection")) }
+        self.step { self.run(list, (self.socket, self.socket.request), event: "connection") }
         self.drain()
     }
 
@@ -72,34 +72,26 @@ extension ClientConnection {
         self.adapter.connectionEnded(self.socket)
     }
 
-    private func context(for event: String, reply: Reply? = nil) -> HandlerContext {
-        HandlerContext(adapter: self.adapter, socket: self.socket, event: event, reply: reply)
-    }
-
     private func dispatch(_ inbound: HandlerQueue.Inbound) {
         switch inbound {
         case .message(let message):
             self.dispatch(message)
         case .rawMessage(let message):
             let list = self.adapter.listeners { $0.system.message }
-            self.run(list, (self.socket, message), context: self.context(for: "message"))
+            self.run(list, (self.socket, message), event: "message")
         case .clientPing:
             let list = self.adapter.listeners { $0.system.clientPing }
-            self.run(list, self.socket, context: self.context(for: "client-ping"))
+            self.run(list, self.socket, event: "client-ping")
         case .pong(let payload):
             let list = self.adapter.listeners { $0.system.pong }
-            self.run(list, (self.socket, self.socket.request, payload), context: self.context(for: "pong"))
+            self.run(list, (self.socket, self.socket.request, payload), event: "pong")
         case .error(let error):
             let list = self.adapter.listeners { $0.system.error }
-            self.run(list, (self.socket, self.socket.request, error), context: self.context(for: "error"))
+            self.run(list, (self.socket, self.socket.request, error), event: "error")
         case .closed(let close):
             self.hasRunCloseListeners = true
             let list = self.adapter.listeners { $0.system.close }
-            self.run(
-                list,
-                (self.socket, self.socket.request, close.code, close.reason),
-                context: self.context(for: "close")
-            )
+            self.run(list, (self.socket, self.socket.request, close.code, close.reason), event: "close")
         }
     }
 
@@ -133,7 +125,7 @@ extension ClientConnection {
             reply?.fail(RequestFailure(code: "UNKNOWN_EVENT", message: "no handler for this event"))
             return
         }
-        self.run(list, (self.socket, envelope.payload, reply), context: self.context(for: event, reply: reply))
+        self.run(list, (self.socket, envelope.payload, reply), event: event, reply)
     }
 
     /// A message that is no event is for the listeners of all messages, if there are any.
@@ -156,7 +148,8 @@ extension ClientConnection {
     private func run<Arguments: Sendable>(
         _ list: ListenerList<Arguments>,
         _ arguments: Arguments,
-        context: @autoclosure () -> HandlerContext
+        event: String,
+        _ reply: Reply? = nil
     ) {
         for (index, listener) in list.listeners.enumerated() where self.adapter.claim(listener) {
             switch listener.body {
@@ -164,11 +157,11 @@ extension ClientConnection {
                 do {
                     try body(arguments)
                 } catch {
-                    context().failed(error)
+                    self.context(for: event, reply).failed(error)
                 }
             case .asynchronous(let body):
                 let rest = list.listeners[(index + 1)...]
-                let context = context()
+                let context = self.context(for: event, reply)
                 self.startTask {
                     await context.run(body, arguments)
                     for listener in rest where context.adapter.claim(listener) {
@@ -181,6 +174,10 @@ extension ClientConnection {
         }
     }
 
+    private func context(for event: String, _ reply: Reply?) -> HandlerContext {
+        HandlerContext(adapter: self.adapter, socket: self.socket, event: event, reply: reply)
+    }
+
     private func startTask(_ operation: @escaping @Sendable () async -> Void) {
         self.work.taskStarted()
         let executor = self.socket.loop.executor
@@ -191,7 +188,7 @@ extension ClientConnection {
         } else {
             task = Task(executorPreference: executor, operation: operation)
         }
-        self.work.setTask(task)
+        if self.work.setTask(task) { task.cancel() }
     }
 }
 

@@ -22,7 +22,8 @@ final class ClientConnection {
     private var rateLimiter: RateLimiter?
     private(set) var isPaused = false
     /// Owned by the extension that runs handlers.
-    var work = HandlerQueue()
+    // It calls nothing of this connection.
+    @exclusivity(unchecked) var work = HandlerQueue()
     var isDraining = false
     var hasRunCloseListeners = false
     /// Requests to the client that wait for its replies, by their ids. Owned by the extension that sends them.
@@ -89,7 +90,7 @@ final class ClientConnection {
 
     /// Stops waiting for handlers: they are cancelled, and nothing that is queued runs any more.
     func cancelHandlers() {
-        self.work.cancel()
+        self.work.cancel()?.cancel()
     }
 
     func checkDeadlines(now: NIODeadline, schedule: LoopConnections.Schedule) {

@@ -90,10 +90,12 @@ struct HandlerQueue {
     }
 
     /// Remembers the running task; one that has ended already is of no use.
-    mutating func setTask(_ task: Task<Void, Never>) {
-        guard case .waiting = self.state else { return }
+    ///
+    /// - Returns: whether the caller must cancel it.
+    mutating func setTask(_ task: Task<Void, Never>) -> Bool {
+        guard case .waiting = self.state else { return false }
         self.task = task
-        if self.isCancelled { task.cancel() }
+        return self.isCancelled
     }
 
     mutating func taskFinished() {
@@ -101,11 +103,12 @@ struct HandlerQueue {
         self.task = nil
     }
 
-    mutating func cancel() {
+    /// - Returns: the task that the caller must cancel: what that calls may come back to this queue.
+    mutating func cancel() -> Task<Void, Never>? {
         self.isCancelled = true
-        self.task?.cancel()
         self.queue.removeAll { !$0.isClosed }
         self.bytes = 0
+        return self.task
     }
 
     func isOver(messages: Int, bytes: Int) -> Bool {

@@ -7,16 +7,24 @@ public final class WebSocketFlusher {
     private var dirty: [WebSocketHandler] = []
     private var flushing: [WebSocketHandler] = []
     private var isScheduled = false
+    /// The number of the turn, of those in which something is sent.
+    private(set) var turn: UInt32 = 0
+    /// Whether a peer has got a second message in this turn.
+    private var hasMerged = false
+    private var turnsWithoutMerging = 0
     /// Buffers that the handlers of the loop share, because each needs them only for a moment.
     var inputScratch = ByteBuffer()
     var batchScratch = ByteBuffer()
     var deflateScratch = ByteBuffer()
     /// Frames for the peer of one handler, which its channel has not got yet.
-    private var frames = ByteBuffer()
+    // Who writes to it calls nothing of the flusher meanwhile: the check for it at each use would cost as much as a message.
+    @exclusivity(unchecked) private var frames = ByteBuffer()
     private var framesOwner: WebSocketHandler?
 
     /// Larger scratch buffers are given back.
     private static let maximumScratch = 1 << 18
+    /// So many turns without a second message for the same peer make another such turn likely.
+    private static let usualTurns = 8
     /// Frames are collected up to this size.
     static let maximumBatchSize = 16_384
 
@@ -27,12 +35,23 @@ public final class WebSocketFlusher {
     /// A handler registers at most once before it is flushed.
     func register(_ handler: WebSocketHandler) {
         self.dirty.append(handler)
+        self.schedule()
+    }
+
+    /// Makes the turn end.
+    func schedule() {
         guard !self.isScheduled else { return }
         self.isScheduled = true
         self.eventLoop.assumeIsolated().execute {
             self.flush()
         }
     }
+
+    /// Whether a message that waits for the end of the turn would wait for nothing, as far as the turns before show.
+    var expectsNoMerging: Bool { self.turnsWithoutMerging >= Self.usualTurns }
+
+    /// A peer gets a second message in this turn: the next ones wait, to be written with others.
+    func merged() { self.hasMerged = true }
 
     /// Appends to the frames of a handler. Those of another one are written to its channel first, and so are its own
     /// when they have grown large.
@@ -72,6 +91,9 @@ public final class WebSocketFlusher {
             handler.flushTurn()
         }
         self.flushing.removeAll(keepingCapacity: true)
+        self.turn &+= 1
+        self.turnsWithoutMerging = self.hasMerged ? 0 : min(self.turnsWithoutMerging + 1, Self.usualTurns)
+        self.hasMerged = false
         if self.deflateScratch.capacity > Self.maximumScratch { self.deflateScratch = ByteBuffer() }
     }
 }

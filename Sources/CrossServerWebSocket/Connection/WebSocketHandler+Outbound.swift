@@ -9,7 +9,8 @@ extension WebSocketHandler {
         self.queue.byteCount + self.flusher.frameBytes(of: self) + self.bufferedInChannel()
     }
 
-    /// Queues a message; it is written at the end of the event loop's turn.
+    /// Sends a message: queues it until the end of the event loop's turn, or writes it at once where no other is expected
+    /// in the turn that could be written with it.
     public func send(_ message: EncodedMessage) -> SendResult {
         guard self.isOpen else { return .closing }
         let size = message.frame.readableBytes
@@ -33,10 +34,27 @@ extension WebSocketHandler {
                 return .closing
             }
         }
+        if self.canWriteAtOnce {
+            self.write(message.frame)
+            // What the kernel has not taken is flushed.
+            if self.channelBytes > 0 { self.register() } else { self.flusher.schedule() }
+            return .sent
+        }
+        if self.hasWritten || !self.queue.isEmpty { self.flusher.merged() }
         self.queue.append(message)
         self.register()
         return .sent
     }
+
+    /// Whether a frame may go to the socket now: nothing is before it.
+    private var canWriteAtOnce: Bool {
+        self.flusher.expectsNoMerging && self.socket != nil && !self.hasWritten && self.queue.isEmpty
+            && self.controls == nil && self.channelBytes == 0 && self.isWritable && !self.isFlushing
+            && self.role == .server && self.deflate == nil && self.flusher.frameBytes(of: self) == 0
+    }
+
+    /// In the flusher's turn.
+    private var hasWritten: Bool { self.lastWriteTurn == self.flusher.turn }
 
     /// Sends a message that goes to this peer alone.
     ///
@@ -104,7 +122,6 @@ extension WebSocketHandler {
     func flushTurn() {
         self.isRegistered = false
         self.writeNow()
-        self.hasWritten = false
     }
 
     private func writeNow() {
@@ -203,7 +220,7 @@ extension WebSocketHandler {
     private func write(_ buffer: ByteBuffer) {
         var buffer = buffer
         if let socket = self.socket, !self.hasWritten {
-            self.hasWritten = true
+            self.lastWriteTurn = self.flusher.turn
             if self.channelBytes > 0 { self.channelBytes = self.bufferedInChannel() }
             if self.channelBytes == 0 { buffer.moveReaderIndex(forwardBy: socket.send(buffer)) }
             if buffer.readableBytes == 0 { return }

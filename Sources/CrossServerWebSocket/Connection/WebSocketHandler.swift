@@ -18,7 +18,8 @@ public final class WebSocketHandler: ChannelDuplexHandler, RemovableChannelHandl
     /// Nil once the connection is gone.
     var delegate: (any WebSocketHandlerDelegate)?
 
-    var decoder: MessageDecoder
+    // It calls nothing of this handler: nobody else can come upon it at work.
+    @exclusivity(unchecked) var decoder: MessageDecoder
     var closing: CloseStateMachine
     var deadline: Scheduled<Void>?
     var queue = OutboundQueue()
@@ -30,8 +31,8 @@ public final class WebSocketHandler: ChannelDuplexHandler, RemovableChannelHandl
     /// Nil where bytes have to go through the channel: another handler changes them, or it is closed.
     var socket: DirectSocket?
     private let writesToSocket: Bool
-    /// Since the flusher came the last time.
-    var hasWritten = false
+    /// The flusher's turn in which something was written last.
+    var lastWriteTurn: UInt32 = .max
     /// As the channel last said: cheaper than to ask it for each message.
     var isWritable = false
     var isRegistered = false

@@ -47,6 +47,12 @@ struct UTF8Validator {
             guard (first | second) & highBits == 0 else { break }
             index &+= 16
         }
+        if count &- index < 16, count >= 16 {
+            // The last sixteen, some of which were seen before.
+            let first = bytes.loadUnaligned(fromByteOffset: count &- 16, as: UInt64.self)
+            let second = bytes.loadUnaligned(fromByteOffset: count &- 8, as: UInt64.self)
+            if (first | second) & highBits == 0 { return count }
+        }
         while index < count, bytes[index] < 0x80 {
             index &+= 1
         }
