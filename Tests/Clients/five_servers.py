@@ -152,7 +152,7 @@ class Client:
         self.id, self.server = id, server
         self.replies = {}
         self.received = []  # the number of the message, when it came, and over which connection
-        self.moves = []  # the new server, and from when to when it was connected to
+        self.moves = []  # the former server, the new one, and from when to when it was connected to
         self.rooms = set()
         self.random = random.Random(id)  # Not one for all: who comes first differs from run to run.
 
@@ -181,10 +181,10 @@ class Client:
         old, reader = self.socket, self.reader
         if closes:
             await old.close()
-        self.server = server
+        former, self.server = self.server, server
         began = time.monotonic()
         await self.connect()
-        self.moves.append((server, began, time.monotonic()))
+        self.moves.append((former, server, began, time.monotonic()))
         await asyncio.wait_for(asyncio.wait([reader]), PATIENCE)
         reader.exception()
         assert old.close_code == (1000 if closes else 4012), old.close_code
@@ -333,14 +333,15 @@ class Cluster:
         return figures
 
     def has_crossed(self, number, id):
-        """Whether the client has moved to the sender's server while the message was on its way to the former one.
+        """Whether the client has moved to the sender's server, or away from it, while the message was on its way.
 
-        It is the one message that may be lost when a client moves, and that server says so: Documentation/Clusters.md.
+        It is the one message that may be lost when a client moves, and that server says so: Documentation/delivery.md.
         """
         sender, kind, _, sent_at = self.sent[number]
         server = self.clients[sender].server
         return kind == "clients" and any(
-            server is new and began - 2 < sent_at < ended + 1 for new, began, ended in self.clients[id].moves
+            server in (former, new) and began - 2 < sent_at < ended + 1
+            for former, new, began, ended in self.clients[id].moves
         )
 
     def check(self, part):

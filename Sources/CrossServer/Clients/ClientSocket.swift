@@ -14,6 +14,8 @@ public final class ClientSocket: Sendable {
     let admission: ConnectionTable.Admission
     /// Set while the connection is open. Read and written on `loop.eventLoop` only, which `loop.post` ensures.
     nonisolated(unsafe) var connection: ClientConnection?
+    /// Called for each message for this connection alone that comes when another server has the client. As `connection`.
+    nonisolated(unsafe) private var missed: (@Sendable () -> Void)?
 
     private let state = Mutex(State())
     private let isEnded = Atomic<Bool>(false)
@@ -100,6 +102,20 @@ public final class ClientSocket: Sendable {
     ///   - reason: at most 123 bytes of UTF-8, the rest is cut. The code's standard reason when nil.
     public func close(_ code: CloseCode = .normalClosure, reason: String? = nil) {
         self.onConnection { $0.close(code, reason: reason ?? code.standardReason) }
+    }
+
+    /// Closes the connection, whose client is at another server now.
+    func closeReplaced(missed: @escaping @Sendable () -> Void) {
+        self.loop.post {
+            self.missed = missed
+            self.connection?.close(.replacedByAnotherLogin, reason: CloseCode.replacedByAnotherLogin.standardReason)
+        }
+    }
+
+    /// On the loop.
+    func deliver(_ message: EncodedMessage) {
+        let result = self.connection?.transmit(message) ?? .closing
+        if case .closing = result { self.missed?() }
     }
 
     /// Cuts the connection at once, without a close handshake.

@@ -176,7 +176,11 @@ extension ClusterNode {
             defer { isLate = locations.lateRefusals > before }
             return locations.refused(id, epoch: epoch, number: number, frame: message.frame, now: .now())
         }
-        guard isLate else { return }
+        if isLate { self.cameTooLate(for: id) }
+    }
+
+    /// A message for one client has found it nowhere.
+    func cameTooLate(for id: String) {
         let error = CrossServerError(.unknownSocket, "the client \(id) has moved or gone")
         self.unsent(on: self.channels.clients, error)
     }

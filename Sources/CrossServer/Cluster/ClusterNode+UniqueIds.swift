@@ -68,10 +68,11 @@ extension ClusterNode {
             }
             return
         }
-        socket.close(.replacedByAnotherLogin)
+        // First of all, so that no message is for this connection any more. One that is on its way there is reported.
         self.clients.change { registry in
             if registry.release(claim.id, heldBy: socket) != nil { socket.id = nil }
         }
+        socket.closeReplaced { [weak self] in self?.cameTooLate(for: claim.id) }
     }
 
     /// Whether the server may not have the id. If it may, nobody else may until it has said what has come of it. Of two

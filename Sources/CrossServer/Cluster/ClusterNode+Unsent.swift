@@ -6,7 +6,7 @@ import Logging
 public struct UnsentMessage: Sendable {
     public var channel: String
     /// `busUnavailable` or `overloaded`: it has waited in vain. `unknownSocket`: the one client that it was for moved while it
-    /// was on its way, and it came back when it could not be sent again in its order.
+    /// was on its way, and it came back when it could not be sent again in its order, or found a connection that was closed.
     public var error: CrossServerError
 }
 

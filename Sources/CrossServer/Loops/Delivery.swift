@@ -4,6 +4,8 @@ import CrossServerWebSocket
 struct Delivery: Sendable {
     enum Target: Sendable {
         case socket(ClientSocket)
+        /// The reply to a request of the connection, which nobody else can have.
+        case requester(ClientSocket)
         /// Members of a room as they were when the message was sent.
         case members(ContiguousArray<ClientSocket>, excluding: Set<ObjectIdentifier>)
         /// Every connection of the loop.

@@ -63,6 +63,8 @@ final class LoopConnections {
     func deliver(_ delivery: Delivery) {
         switch delivery.target {
         case .socket(let socket):
+            socket.deliver(delivery.message)
+        case .requester(let socket):
             socket.connection?.send(delivery.message)
         case .members(let members, let excluded):
             for socket in members where excluded.isEmpty || !excluded.contains(ObjectIdentifier(socket)) {

@@ -68,7 +68,7 @@ final class LoopContext: Sendable {
             return self.enqueue(.delivery(Delivery(target: .socket(socket), message: message)))
         }
         self.deliverMail()
-        socket.connection?.send(message)
+        socket.deliver(message)
         return true
     }
 
@@ -78,7 +78,7 @@ final class LoopContext: Sendable {
     func reply(_ socket: ClientSocket, payloadSize: Int, writing: (inout ByteBuffer) -> Void) {
         guard self.eventLoop.inEventLoop else {
             let message = EncodedMessage(kind: .text, payloadCapacity: payloadSize, writing: writing)
-            _ = self.enqueue(.delivery(Delivery(target: .socket(socket), message: message)))
+            _ = self.enqueue(.delivery(Delivery(target: .requester(socket), message: message)))
             return
         }
         self.deliverMail()

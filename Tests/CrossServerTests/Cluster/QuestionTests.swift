@@ -148,6 +148,33 @@ struct QuestionTests {
         }
     }
 
+    @Test func whatComesTooLateForAReplacedConnectionIsReported() async throws {
+        let unsent = Mutex<[String]>([])
+        var configuration = WebSocketCrossServerAdapter.Configuration()
+        configuration.cluster.uniqueIds = .replacing
+        try await withChat(["a": [], "b": []], configuration: configuration) { chat in
+            let (a, b) = (chat.servers[0], chat.servers[1])
+            a.onUnsentMessage { message in unsent.withLock { $0.append(message.error.code.description) } }
+            let client = try await Chat.connect("1", to: a)
+            let socket = try #require(a.socket(forID: "1"))
+            // It does not answer the Close frame: the connection is not gone yet when the message comes.
+            client.setReading(false)
+            try a.broadcast("last", 1)
+            _ = try await client.next("last")
+            let next = try await Chat.connect("1", to: b)
+            try await eventually { a.socket(forID: "1") == nil }
+            try await eventually {
+                try socket.emit("late", 1)
+                return unsent.withLock { !$0.isEmpty }
+            }
+            try a.broadcast("all", 2)
+            #expect(try await next.next("all") == 2)
+            client.setReading(true)
+            #expect(try await client.closed().code == .replacedByAnotherLogin)
+            #expect(Set(unsent.withLock { $0 }) == ["UNKNOWN_SOCKET"])
+        }
+    }
+
     @Test func aLoginIsRefusedWhileTheIdIsTaken() async throws {
         var configuration = WebSocketCrossServerAdapter.Configuration()
         configuration.cluster.uniqueIds = .refusing
