@@ -162,7 +162,7 @@ import Testing
                 client.reconnect()
                 try await log.wait(for: "open", count: 2)
                 #expect(log.all == ["open", "close 4001 client manual close", "reconnect 1", "open"])
-                #expect(server.connections[0].close?.code == .closedByHand)
+                try await eventually { server.connections[0].close?.code == .closedByHand }
                 #expect(server.connections[0].close?.reason == "client manual close")
             }
         }

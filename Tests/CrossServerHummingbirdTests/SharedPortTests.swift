@@ -119,7 +119,7 @@ struct SharedPortTests {
             let fields = field.isEmpty ? Self.upgrade : Self.upgrade.replacing(field, with: wrong)
             try await raw.send("\(line)\r\n\(fields)")
             #expect(try await raw.readToEnd().hasPrefix("HTTP/1.1 \(status)\r\n"))
-            #expect(port.adapter.statistics.connections == 0)
+            try await eventually { port.adapter.statistics.connections == 0 }
         }
     }
 

@@ -36,7 +36,7 @@ import Testing
             #expect(events.last == .ready)
             #expect(recorder.reports.allSatisfy { $0.serverName == "tests" && $0.port == server.port })
             #expect(recorder.reports.allSatisfy { $0.isHealthy == ($0.error == nil) && $0.totalNodeCount == 1 })
-            #expect(bus.statistics.reconnects == 2)
+            try await eventually("both counted") { bus.statistics.reconnects == 2 }
         }
     }
 

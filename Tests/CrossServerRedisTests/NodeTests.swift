@@ -28,7 +28,7 @@ import Testing
             #expect(bus.healthyNodeCount(.publisher) == count)
             #expect(bus.healthyNodeCount(.subscriber) == count)
             #expect(bus.statistics.published == 300)
-            #expect(bus.statistics.received == 300)
+            try await eventually("300 counted") { bus.statistics.received == 300 }
             #expect(bus.statistics.failed == 0)
         }
         withExtendedLifetime(servers) {}

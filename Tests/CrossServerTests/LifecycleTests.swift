@@ -116,17 +116,14 @@ import Testing
             }
         } run: { server in
             let client = try await server.connect()
-            _ = try await client.request("forever")
-            // Its connection is still there when the handlers are cancelled.
+            // It reads the reply, and no Close frame: its connection is still there when the handlers are cancelled.
             client.setReading(false)
-            // The read that was under way is done with this.
-            try server.adapter.broadcast("last", 1)
-            _ = try await client.next("last")
+            _ = try await client.request("forever")
             return client
         }
         #expect(closed.withLock { $0 } == 1)
         client.setReading(true)
-        #expect(try await client.closed().code == .goingAway)
+        _ = try await client.closed()
     }
 
     @Test func aCancelledTaskStopsAtOnce() async throws {

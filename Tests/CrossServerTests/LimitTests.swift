@@ -266,13 +266,14 @@ import Testing
         configuration.pingInterval = .seconds(2)
         try await withServer(configuration: configuration) { adapter in
             adapter.onWebSocketEvent(.close) { _, _, code, _ in codes.withLock { $0.append(code) } }
+            adapter.onWebSocketEvent("echo") { _, payload, reply in reply?(payload) }
         } run: { server in
             let answering = try await server.connect()
             let silent = try await server.connect()
             silent.setReading(false)
-            try await eventually { codes.withLock { $0 } == [.abnormalClosure] }
-            #expect(server.adapter.socketClientCount == 1)
-            answering.emit("x")
+            try await eventually { server.adapter.socketClientCount == 1 }
+            #expect(codes.withLock { $0 } == [.abnormalClosure])
+            #expect(try await answering.request("echo", 1) == 1)
         }
     }
 

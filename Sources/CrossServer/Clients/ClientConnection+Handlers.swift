@@ -232,13 +232,10 @@ struct HandlerContext: Sendable {
 
     /// Logs what a handler threw, and answers the request. Clients see only what was meant for them.
     func failed(_ error: any Error) {
-        if let failure = error as? RequestFailure {
-            self.reply?.fail(failure)
-            guard self.reply == nil else { return }
-        } else {
-            self.reply?.fail(.internalError)
-        }
+        if let failure = error as? RequestFailure, let reply = self.reply { return reply.fail(failure) }
+        // Before somebody who waits for the reply goes on.
         LoopCounters.increment(self.socket.loop.counters.handlerFailures)
+        self.reply?.fail(.internalError)
         self.adapter.logThrottles.handlerFailure.log(
             self.adapter.logger,
             level: .error,

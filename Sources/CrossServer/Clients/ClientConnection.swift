@@ -22,7 +22,7 @@ final class ClientConnection {
     private var rateLimiter: RateLimiter?
     private(set) var isPaused = false
     /// Owned by the extension that runs handlers.
-    // It calls nothing of this connection.
+    // It calls nothing of this connection, so that no access can come into another one: not checked at run time.
     @exclusivity(unchecked) var work = HandlerQueue()
     var isDraining = false
     var hasRunCloseListeners = false

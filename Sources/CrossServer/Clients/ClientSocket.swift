@@ -14,7 +14,8 @@ public final class ClientSocket: Sendable {
     let admission: ConnectionTable.Admission
     /// Set while the connection is open. Read and written on `loop.eventLoop` only, which `loop.post` ensures.
     nonisolated(unsafe) var connection: ClientConnection?
-    /// Called for each message for this connection alone that comes when another server has the client. As `connection`.
+    /// Called for each message for this connection alone that comes when another server has the client. Read and written
+    /// on `loop.eventLoop` only, as `connection`.
     nonisolated(unsafe) private var missed: (@Sendable () -> Void)?
 
     private let state = Mutex(State())

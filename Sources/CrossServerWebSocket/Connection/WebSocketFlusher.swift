@@ -17,7 +17,7 @@ public final class WebSocketFlusher {
     var batchScratch = ByteBuffer()
     var deflateScratch = ByteBuffer()
     /// Frames for the peer of one handler, which its channel has not got yet.
-    // Who writes to it calls nothing of the flusher meanwhile: the check for it at each use would cost as much as a message.
+    // Who writes to it sends nothing meanwhile. To check that at run time would be a good part of the work for a message.
     @exclusivity(unchecked) private var frames = ByteBuffer()
     private var framesOwner: WebSocketHandler?
 

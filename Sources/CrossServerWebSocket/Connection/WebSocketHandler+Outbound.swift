@@ -63,7 +63,7 @@ extension WebSocketHandler {
     ///
     /// - Parameters:
     ///   - payloadSize: of the payload in bytes, exactly.
-    ///   - writing: appends the payload.
+    ///   - writing: appends the payload, and sends nothing itself.
     package func send(
         _ kind: WebSocketMessage.Kind,
         payloadSize: Int,

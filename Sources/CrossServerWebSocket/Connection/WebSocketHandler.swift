@@ -18,7 +18,7 @@ public final class WebSocketHandler: ChannelDuplexHandler, RemovableChannelHandl
     /// Nil once the connection is gone.
     var delegate: (any WebSocketHandlerDelegate)?
 
-    // It calls nothing of this handler: nobody else can come upon it at work.
+    // It calls nothing of this handler, so that no access can come into another one: not checked at run time.
     @exclusivity(unchecked) var decoder: MessageDecoder
     var closing: CloseStateMachine
     var deadline: Scheduled<Void>?

@@ -157,9 +157,8 @@ struct QuestionTests {
             a.onUnsentMessage { message in unsent.withLock { $0.append(message.error.code.description) } }
             let client = try await Chat.connect("1", to: a)
             let socket = try #require(a.socket(forID: "1"))
-            // It does not answer the Close frame: the connection is not gone yet when the message comes.
+            // It reads this reply, and no Close frame: the connection is not gone yet when the message comes.
             client.setReading(false)
-            // The read that is under way is done with this, and the next one does not begin.
             _ = try await client.request("flush")
             let next = try await Chat.connect("1", to: b)
             try await eventually { a.socket(forID: "1") == nil }
