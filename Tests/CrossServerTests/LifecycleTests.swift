@@ -36,6 +36,24 @@ import Testing
         }
     }
 
+    @Test func aClientIsKnownWhenItLearnsThatItIsConnected() async throws {
+        try await withServer { adapter in
+            adapter.onWebSocketEvent(.connection) { [unowned adapter] socket, request in
+                // Long enough for a client that would not wait.
+                let end = ContinuousClock.now + .milliseconds(50)
+                while ContinuousClock.now < end {}
+                try adapter.setUserSocket(request.parameters["id"] ?? "", socket)
+                try socket.emit("welcome", 1)
+            }
+        } run: { server in
+            for id in ["1", "2", "3"] {
+                let client = try await server.connect("/?id=\(id)")
+                #expect(server.adapter.socket(forID: id) != nil)
+                #expect(try await client.next("welcome") == 1)
+            }
+        }
+    }
+
     private enum NameKey: ClientSocketKey { typealias Value = String }
 
     @Test func theApplicationClosesWithItsCodeAndReason() async throws {
@@ -52,7 +70,7 @@ import Testing
             #expect(auth == WebSocketClose(code: 4_011, reason: "Auth failure", wasClean: true))
             let code = try await server.connect("/?how=code").closed()
             #expect(code == WebSocketClose(code: 4_321, reason: "because", wasClean: true))
-            #expect(try await server.connect("/?how=cut").closed().code == .abnormalClosure)
+            await #expect(throws: WebSocketHandshakeError.closed) { try await server.connect("/?how=cut") }
         }
     }
 

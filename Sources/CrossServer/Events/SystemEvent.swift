@@ -8,7 +8,10 @@ public struct SystemEvent<Arguments>: Sendable {
 }
 
 extension SystemEvent where Arguments == (ClientSocket, UpgradeRequest) {
-    /// A client has connected. Runs before any of its messages is handled.
+    /// A client has connected. Runs before any of its messages is handled, and up to the first asynchronous listener
+    /// before the client learns that it is connected: whoever sees a client's `open` can reach it by the id that was bound
+    /// here, and whose connection is terminated here has never seen it open. On a port that is shared with a web framework
+    /// the client may learn it earlier.
     public static var connection: Self { Self(list: \.connection) }
 }
 

@@ -35,7 +35,8 @@ public final class ServerHandshakeHandler: ChannelDuplexHandler, RemovableChanne
     /// - Parameters:
     ///   - maximumHeadSize: in bytes; a larger head is answered with 431. Default 16 KiB.
     ///   - decide: called once, with a head that is well-formed HTTP but not yet checked by ``ServerHandshake``.
-    ///   - upgraded: returns the handler that takes over. The 101 response is written before it is added.
+    ///   - upgraded: returns the handler that takes over. The 101 response is written before it is added, and sent behind
+    ///     what this puts on the event loop.
     ///   - failed: the handshake ended without an upgrade: ``UpgradeRejection``, ``WebSocketHandshakeError/closed`` or an
     ///     I/O error. At most once.
     public init(
@@ -148,9 +149,12 @@ public final class ServerHandshakeHandler: ChannelDuplexHandler, RemovableChanne
         self.isFinished = true
         var response = ByteBuffer(string: "HTTP/1.1 101 Switching Protocols\r\n")
         response.writeHTTPFields(acceptance.headers)
-        context.writeAndFlush(self.wrapOutboundOut(response), promise: nil)
+        context.write(self.wrapOutboundOut(response), promise: nil)
         let handler = self.upgraded(context, request, acceptance)
+        let channel = context.channel
         context.replaceByWebSocket(handler, rest: rest)
+        // The client learns that it is connected when the server knows it.
+        context.eventLoop.execute { channel.flush() }
         // By way of the new handler: this context is no longer in the pipeline.
         if self.isReadHeldBack { context.channel.read() }
     }
