@@ -37,21 +37,25 @@ import Testing
     }
 
     @Test func aClientIsKnownWhenItLearnsThatItIsConnected() async throws {
-        try await withServer { adapter in
+        // Not the client's, which would have to wait anyhow.
+        let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+        try await withCluster(["a"], listening: .host("127.0.0.1", port: 0), eventLoopGroup: group) { adapter in
             adapter.onWebSocketEvent(.connection) { [unowned adapter] socket, request in
-                // Long enough for a client that would not wait.
+                // Long enough for a client that knows already.
                 let end = ContinuousClock.now + .milliseconds(50)
                 while ContinuousClock.now < end {}
                 try adapter.setUserSocket(request.parameters["id"] ?? "", socket)
                 try socket.emit("welcome", 1)
             }
-        } run: { server in
+        } run: { servers in
+            let address = try #require(servers[0].listeningAddress)
             for id in ["1", "2", "3"] {
-                let client = try await server.connect("/?id=\(id)")
-                #expect(server.adapter.socket(forID: id) != nil)
+                let client = try await TestClient.connect(to: address, target: "/?id=\(id)")
+                #expect(servers[0].socket(forID: id) != nil)
                 #expect(try await client.next("welcome") == 1)
             }
         }
+        try await group.shutdownGracefully()
     }
 
     private enum NameKey: ClientSocketKey { typealias Value = String }
