@@ -500,7 +500,8 @@
 
     #nextCallbackId() {
       const random = Math.floor(Math.random() * 36 ** 4).toString(36).padStart(4, '0');
-      return `${Date.now().toString(36)}-${random}-${(++this.#requestCount).toString(36)}`;
+      // The tilde tells the server that this client understands failures, which the original's does not.
+      return `~${Date.now().toString(36)}-${random}-${(++this.#requestCount).toString(36)}`;
     }
 
     // Receiving

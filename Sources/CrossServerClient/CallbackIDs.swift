@@ -6,7 +6,10 @@ import FoundationEssentials
 import Foundation
 #endif
 
-/// Makes the callback ids of one connector: `<milliseconds since 1970>-<4 random digits>-<counter>`, all in base 36.
+/// Makes the callback ids of one connector: `~<milliseconds since 1970>-<4 random digits>-<counter>`, all in base 36.
+///
+/// The tilde tells a server that the client understands failures: the ids of the Node.js library's client, which does
+/// not, have none.
 struct CallbackIDs: ~Copyable, Sendable {
     private let counter = Atomic<UInt64>(0)
 
@@ -23,6 +26,6 @@ struct CallbackIDs: ~Copyable, Sendable {
     static func id(milliseconds: UInt64, random: UInt32, counter: UInt64) -> String {
         let digits = String(random, radix: 36)
         let padding = String(repeating: "0", count: max(4 - digits.utf8.count, 0))
-        return "\(String(milliseconds, radix: 36))-\(padding)\(digits)-\(String(counter, radix: 36))"
+        return "~\(String(milliseconds, radix: 36))-\(padding)\(digits)-\(String(counter, radix: 36))"
     }
 }

@@ -90,7 +90,7 @@ public final class TestClient: Sendable {
     ///
     /// - Throws: ``RequestFailure`` when the server answers with one.
     public func request(_ event: String, _ payload: Payload = .absent) async throws -> Payload {
-        let id = "test-\(self.requests.add(1, ordering: .relaxed).newValue)"
+        let id = "~test-\(self.requests.add(1, ordering: .relaxed).newValue)"
         let callbackId = CallbackID(id)
         let start = self.inbox.received
         self.onHandler { _ = $0.send(Self.message(event, payload, callbackId: callbackId)) }

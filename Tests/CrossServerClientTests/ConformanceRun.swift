@@ -229,7 +229,7 @@ extension ConformanceRun {
     private func expectReceived(_ expected: String) async throws {
         let found = try await self.received.next()
         if let name = expected.firstMatch(of: /\$(r[0-9]+)/)?.1, self.ids[String(name)] == nil {
-            let id = found.firstMatch(of: /"callbackId":"([0-9a-z]{8,9}-[0-9a-z]{4}-[0-9a-z]+)"/)?.1
+            let id = found.firstMatch(of: /"callbackId":"(~[0-9a-z]{8,9}-[0-9a-z]{4}-[0-9a-z]+)"/)?.1
             self.ids[String(name)] = try String(#require(id, "no callback id in \(found)"))
         }
         #expect(found == self.withIds(expected))

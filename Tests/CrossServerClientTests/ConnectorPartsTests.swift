@@ -52,9 +52,9 @@ import Testing
 
 @Suite struct CallbackIDsTests {
     @Test(arguments: [
-        (UInt64(1_732_100_000_123), UInt32(0), UInt64(1), "m3prm9ob-0000-1"),
-        (0, 35, 36, "0-000z-10"),
-        (1, CallbackIDs.randomRange - 1, .max, "1-zzzz-3w5e11264sgsf"),
+        (UInt64(1_732_100_000_123), UInt32(0), UInt64(1), "~m3prm9ob-0000-1"),
+        (0, 35, 36, "~0-000z-10"),
+        (1, CallbackIDs.randomRange - 1, .max, "~1-zzzz-3w5e11264sgsf"),
     ])
     func format(milliseconds: UInt64, random: UInt32, counter: UInt64, id: String) {
         #expect(CallbackIDs.id(milliseconds: milliseconds, random: random, counter: counter) == id)

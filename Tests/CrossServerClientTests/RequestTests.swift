@@ -37,7 +37,7 @@ private func answering(_ reply: String) -> ScriptedServer.Script {
                 #expect(try await client.emit("raw", ["a": 1]) == ["heardBy": 3])
                 try await eventually { server.connections[0].texts.count == 4 }
                 let texts = server.connections[0].texts
-                let id = /[0-9a-z]{8,9}-[0-9a-z]{4}-[0-9a-z]+/
+                let id = /~[0-9a-z]{8,9}-[0-9a-z]{4}-[0-9a-z]+/
                 let request = #/\{"event":"say","payload":\{"msg":"hi"\},"callbackId":"(.*)"\}/#
                 #expect(texts[0].wholeMatch(of: request)?.1.wholeMatch(of: id) != nil, "\(texts[0])")
                 #expect(texts[1] == #"{"event":"say","payload":{"msg":"é\n"}}"#)

@@ -198,12 +198,29 @@ import Testing
             #expect(try await client.request("echo", 1) == 1)
             for (target, status) in [("/chat?token=bad", 401), ("/chat?token=broken", 500), ("/?token=good", 404)] {
                 let error = await #expect(throws: WebSocketHandshakeError.self) { try await server.connect(target) }
-                guard case .rejected(status, _)? = error else {
+                guard case .rejected(status, _, _)? = error else {
                     Issue.record("\(target) got \(String(describing: error))")
                     continue
                 }
             }
             try await eventually { server.adapter.socketClientCount == 1 }
+        }
+    }
+
+    @Test func aRefusalThatBrowsersCanSee() async throws {
+        var configuration = WebSocketCrossServerAdapter.Configuration()
+        configuration.authorize = { _ in
+            await Task.yield()
+            throw UpgradeRejection.unauthorized.closing(reason: "no token")
+        }
+        try await withServer(configuration: configuration) { adapter in
+            adapter.onWebSocketEvent(.connection) { _, _ in Issue.record("it is no client") }
+        } run: { server in
+            let client = try await server.connect("/?token=bad")
+            let close = try await client.closed()
+            #expect(close.code == .authenticationFailed)
+            #expect(close.reason == "no token")
+            #expect(server.adapter.socketClientCount == 0)
         }
     }
 

@@ -52,7 +52,7 @@ import Testing
         } _: { server in
             let clients = [try await server.connect(), try await server.connect()]
             let error = await #expect(throws: WebSocketHandshakeError.self) { try await server.connect() }
-            guard case .rejected(status: 503, _)? = error else {
+            guard case .rejected(status: 503, _, _)? = error else {
                 Issue.record("the third connection got \(String(describing: error))")
                 return
             }
@@ -69,7 +69,7 @@ import Testing
         } _: { server in
             let first = try await server.connect()
             let error = await #expect(throws: WebSocketHandshakeError.self) { try await server.connect() }
-            guard case .rejected(status: 429, _)? = error else {
+            guard case .rejected(status: 429, _, _)? = error else {
                 Issue.record("the second connection got \(String(describing: error))")
                 return
             }

@@ -183,6 +183,31 @@ import Testing
         #expect(try server.output() == "")
     }
 
+    @Test(arguments: ["", "Sec-WebSocket-Protocol: token.abc, chat\r\n"])
+    func aRefusalThatBrowsersCanSee(offer: String) throws {
+        let server = try ServerEnd()
+        server.decision = { _ in .reject(.unauthorized.closing()) }
+        try server.receive(Self.head.replacing("Host: a\r\n", with: "Host: a\r\n\(offer)").utf8)
+        var output = try #require(try server.channel.readOutbound(as: ByteBuffer.self))
+        let size = output.readableBytes - 2 - 14
+        let head = output.readString(length: size) ?? ""
+        #expect(head.hasPrefix("HTTP/1.1 101 Switching Protocols\r\n"))
+        #expect(head.contains("Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"))
+        #expect(head.contains("Sec-WebSocket-Protocol: token.abc\r\n") == !offer.isEmpty)
+        #expect(Array(output.readableBytesView) == [0x88, 14, 0x0F, 0xAB] + Array("Auth failure".utf8))
+        #expect((server.failures.first as? UpgradeRejection)?.status == 401)
+        #expect(server.socket.isOutputClosed)
+        #expect(server.delegate.closes.isEmpty, "it was never a connection")
+    }
+
+    @Test func aRefusalWithACodeOfWhatIsNoHandshakeIsHTTP() throws {
+        let server = try ServerEnd()
+        server.decision = { _ in .reject(.forbidden.closing(with: 1006, reason: "no")) }
+        try server.receive("GET / HTTP/1.1\r\nHost: a\r\n\r\n".utf8)
+        #expect(try server.output().hasPrefix("HTTP/1.1 403 Forbidden\r\n"))
+        #expect(UpgradeRejection.forbidden.closing(with: 1006).close?.code == .normalClosure)
+    }
+
     /// A client's channel with the handshake on it.
     final class ClientEnd {
         let channel = EmbeddedChannel()
@@ -240,6 +265,10 @@ import Testing
         arguments: [
             ("HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\n\r\nnope", .rejected(status: 401, body: "no")),
             ("HTTP/1.1 503 X\r\nConnection: close\r\n\r\nbusy", .rejected(status: 503, body: "busy")),
+            (
+                "HTTP/1.1 429 X\r\nRetry-After: 7\r\nContent-Length: 0\r\n\r\n",
+                .rejected(status: 429, body: "", retryAfter: .seconds(7))
+            ),
             ("HTTP/1.1 200 OK\r\n\r\n", .rejected(status: 200, body: "")),
             ("nonsense\r\n\r\n", .invalidResponse("invalid status line")),
             ("HTTP/1.1 101 X\r\n\r\n", .invalidResponse("Upgrade is not websocket")),
@@ -250,6 +279,52 @@ import Testing
         try client.receive(answer)
         #expect(client.failures == [error])
         #expect(!client.channel.isActive)
+    }
+
+    @Test(arguments: [1, .max])
+    func interimAnswersAreSkipped(size: Int) throws {
+        let client = try ClientEnd()
+        let accept = HandshakeKey.accept(for: client.handshake.key)
+        let answer =
+            "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 101 X\r\n"
+            + "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: \(accept)\r\n\r\n"
+        for piece in Array(answer.utf8).pieces(of: min(size, answer.utf8.count)) {
+            try client.receive(String(decoding: piece, as: UTF8.self))
+        }
+        #expect(client.failures.isEmpty)
+        _ = try client.channel.pipeline.syncOperations.handler(type: WebSocketHandler.self)
+    }
+
+    @Test func interimAnswersAreBounded() throws {
+        let interim = "HTTP/1.1 102 Processing\r\n\r\n"
+        let patient = try ClientEnd()
+        try patient.receive(String(repeating: interim, count: ClientHandshakeHandler.maximumInterimAnswers))
+        #expect(patient.failures.isEmpty)
+        try patient.receive(interim)
+        #expect(patient.failures == [.invalidResponse("too many interim answers")])
+        #expect(!patient.channel.isActive)
+    }
+
+    @Test(
+        arguments: [
+            ("120", 120), ("0", 0), ("99999999999999999999", 999_999_999), ("-1", nil), ("1.5", nil), ("", nil),
+            ("soon", nil),
+            ("Tue, 01 Mar 2016 00:00:10 GMT", 86_410), ("Sun, 28 Feb 2016 23:59:59 GMT", 0),
+            ("Mon, 29 Feb 2016 25:00:00 GMT", nil), ("Mon, 29 Foo 2016 00:00:00 GMT", nil),
+        ] as [(String, Int?)]
+    )
+    func retryAfter(value: String, seconds: Int?) {
+        let headers: HTTPFields = [.date: "Mon, 29 Feb 2016 00:00:00 GMT", .retryAfter: value]
+        #expect(RetryAfter.parse(headers) == seconds.map { .seconds($0) })
+    }
+
+    @Test func aDateToRetryNeedsTheDateOfTheAnswer() {
+        #expect(RetryAfter.parse([.retryAfter: "Tue, 01 Mar 2016 00:00:10 GMT"]) == nil)
+        #expect(RetryAfter.parse([:]) == nil)
+        let headers: HTTPFields = [
+            .date: "Fri, 31 Dec 1999 23:59:59 GMT", .retryAfter: "Sat, 01 Jan 2000 00:00:00 GMT",
+        ]
+        #expect(RetryAfter.parse(headers) == .seconds(1))
     }
 
     @Test func aBodyThatEndsWithTheConnection() throws {

@@ -17,7 +17,7 @@ after(() => setTimeout(() => process.exit(), 1_000).unref());
 
 const table = JSON.parse(fs.readFileSync(path.join(__dirname, '../../conformance/cases.json'), 'utf8'));
 const ALWAYS_HEARD = ['open', 'close', 'error', 'pong-timeout', 'repeat-limit', 'reconnect'];
-const ID = '[0-9a-z]{8,9}-[0-9a-z]{4}-[0-9a-z]+';
+const ID = '~[0-9a-z]{8,9}-[0-9a-z]{4}-[0-9a-z]+';
 
 /** A connector under test with what its listeners have heard. */
 class Run {

@@ -17,8 +17,9 @@ extension WebSocketCrossServerAdapter {
         public var compression: PerMessageDeflate?
         /// Chooses one of the subprotocols that a client offers, in its order, or none. The first by default.
         public var selectSubprotocol: @Sendable ([String]) -> String? = { $0.first }
-        /// Decides whether a client may connect; throw ``UpgradeRejection`` to refuse it with an HTTP status. Any other
-        /// error refuses it with 500 and is logged. Runs on the connection's event loop.
+        /// Decides whether a client may connect; throw ``UpgradeRejection`` to refuse it with an HTTP status. Browsers
+        /// cannot see the status: `UpgradeRejection.unauthorized.closing()` accepts and closes with 4011. Any other error
+        /// refuses it with 500 and is logged. Runs on the connection's event loop.
         public var authorize: (@Sendable (UpgradeRequest) async throws -> Void)?
         /// The only path that is served; others get 404. All paths by default.
         public var path: String?

@@ -2,7 +2,7 @@ import CrossServerWire
 import NIOCore
 
 /// The body of a Close frame (RFC 6455, section 5.5.1).
-struct CloseFrame: Equatable {
+package struct CloseFrame: Equatable, Sendable {
     /// Nil: the body is empty.
     var code: CloseCode?
     var reason: String

@@ -3,8 +3,9 @@ public import NIOCore
 
 /// Why a client's handshake did not lead to a WebSocket.
 public enum WebSocketHandshakeError: Error, Sendable, Equatable {
-    /// The server answered with another status than 101. The body is cut to 1,024 bytes.
-    case rejected(status: Int, body: String)
+    /// The server answered with another status than 101. The body is cut to 1,024 bytes; `retryAfter` is that of the
+    /// answer (RFC 9110, section 10.2.3), nil without one.
+    case rejected(status: Int, body: String, retryAfter: Duration? = nil)
     /// The answer breaks RFC 6455, section 4.1, or HTTP.
     case invalidResponse(String)
     /// The connection ended before the handshake did.
@@ -88,7 +89,9 @@ public struct ClientHandshake: Sendable {
         _ response: UpgradeResponse
     ) throws(WebSocketHandshakeError) -> (subprotocol: String?, deflate: NegotiatedDeflate?) {
         let headers = response.headers
-        guard response.status == 101 else { throw .rejected(status: response.status, body: "") }
+        guard response.status == 101 else {
+            throw .rejected(status: response.status, body: "", retryAfter: RetryAfter.parse(headers))
+        }
         guard ServerHandshake.list(headers[values: .upgrade], contains: "websocket") else {
             throw .invalidResponse("Upgrade is not websocket")
         }

@@ -14,8 +14,16 @@ public final class ClientHandshakeHandler: ChannelInboundHandler, RemovableChann
         case idle
         case readingHead(HTTPHeadParser)
         /// Of a rejection.
-        case readingBody(status: Int, body: ByteBuffer, size: Int)
+        case readingBody(Rejection)
         case done
+    }
+
+    private struct Rejection {
+        var status: Int
+        var retryAfter: Duration?
+        var body: ByteBuffer
+        /// Bytes of the body that are read.
+        var size: Int
     }
 
     private let handshake: ClientHandshake
@@ -23,9 +31,12 @@ public final class ClientHandshakeHandler: ChannelInboundHandler, RemovableChann
     private let upgraded: (ChannelHandlerContext, String?, NegotiatedDeflate?) -> WebSocketHandler
     private let failed: (any Error) -> Void
     private var state = State.idle
+    private var interimAnswers = 0
 
     /// What is read of the body of a rejection.
     private static let maximumBodySize = 1_024
+    /// Interim answers before the final one (RFC 9110, section 15.2). Beyond: the handshake has failed.
+    static let maximumInterimAnswers = 8
 
     /// - Parameters:
     ///   - maximumHeadSize: of the answer, in bytes. Default 16 KiB.
@@ -59,11 +70,15 @@ public final class ClientHandshakeHandler: ChannelInboundHandler, RemovableChann
             // The parser's buffer must not be shared when it grows.
             self.state = .idle
             do throws(HTTPHeadError) {
-                if let (head, rest) = try parser.parse(bytes) {
-                    try self.received(head, rest: rest, context: context)
-                } else {
-                    self.state = .readingHead(parser)
+                var bytes = bytes
+                while let (head, rest) = try parser.parse(bytes) {
+                    guard try self.isInterim(head) else {
+                        return try self.received(head, rest: rest, context: context)
+                    }
+                    parser = .init(maximumSize: self.maximumHeadSize)
+                    bytes = rest
                 }
+                self.state = .readingHead(parser)
             } catch {
                 let problem =
                     switch error {
@@ -72,9 +87,9 @@ public final class ClientHandshakeHandler: ChannelInboundHandler, RemovableChann
                     }
                 self.fail(WebSocketHandshakeError.invalidResponse(problem), context: context)
             }
-        case .readingBody(let status, var body, let size):
-            body.writeImmutableBuffer(bytes)
-            self.readBody(status: status, body: body, size: size, context: context)
+        case .readingBody(var rejection):
+            rejection.body.writeImmutableBuffer(bytes)
+            self.readBody(of: rejection, context: context)
         case .idle, .done:
             break
         }
@@ -106,6 +121,15 @@ public final class ClientHandshakeHandler: ChannelInboundHandler, RemovableChann
         context.writeAndFlush(self.wrapOutboundOut(self.handshake.request()), promise: nil)
     }
 
+    /// Whether the final answer is still to come (RFC 9110, section 15.2): 101 is final here.
+    private func isInterim(_ head: HTTPHead) throws(HTTPHeadError) -> Bool {
+        let status = try head.statusLine().status
+        guard status < 200, status != 101 else { return false }
+        self.interimAnswers += 1
+        if self.interimAnswers > Self.maximumInterimAnswers { throw .malformed("too many interim answers") }
+        return true
+    }
+
     private func received(
         _ head: HTTPHead,
         rest: ByteBuffer,
@@ -116,7 +140,9 @@ public final class ClientHandshakeHandler: ChannelInboundHandler, RemovableChann
             // A body of unknown length is taken as far as it came with the head.
             let announced = head.fields[.contentLength].flatMap { Int($0) } ?? rest.readableBytes
             let size = min(max(0, announced), Self.maximumBodySize)
-            return self.readBody(status: line.status, body: rest, size: size, context: context)
+            let retryAfter = RetryAfter.parse(head.fields)
+            let rejection = Rejection(status: line.status, retryAfter: retryAfter, body: rest, size: size)
+            return self.readBody(of: rejection, context: context)
         }
         let response = UpgradeResponse(
             status: line.status,
@@ -133,15 +159,20 @@ public final class ClientHandshakeHandler: ChannelInboundHandler, RemovableChann
         }
     }
 
-    private func readBody(status: Int, body: ByteBuffer, size: Int, context: ChannelHandlerContext) {
-        self.state = .readingBody(status: status, body: body, size: size)
-        if body.readableBytes >= size { self.inputEnded(context) }
+    private func readBody(of rejection: Rejection, context: ChannelHandlerContext) {
+        self.state = .readingBody(rejection)
+        if rejection.body.readableBytes >= rejection.size { self.inputEnded(context) }
     }
 
     private func inputEnded(_ context: ChannelHandlerContext) {
-        if case .readingBody(let status, let body, let size) = self.state {
-            let prefix = String(decoding: body.readableBytesView.prefix(size), as: UTF8.self)
-            self.fail(WebSocketHandshakeError.rejected(status: status, body: prefix), context: context)
+        if case .readingBody(let rejection) = self.state {
+            let body = String(decoding: rejection.body.readableBytesView.prefix(rejection.size), as: UTF8.self)
+            let error = WebSocketHandshakeError.rejected(
+                status: rejection.status,
+                body: body,
+                retryAfter: rejection.retryAfter
+            )
+            self.fail(error, context: context)
         } else {
             self.fail(WebSocketHandshakeError.closed, context: context)
         }

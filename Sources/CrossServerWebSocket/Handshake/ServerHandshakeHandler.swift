@@ -128,14 +128,14 @@ public final class ServerHandshakeHandler: ChannelDuplexHandler, RemovableChanne
         case .accept(let acceptance):
             self.accept(acceptance, request: request, context: context)
         case .reject(let rejection):
-            self.reject(rejection, context: context)
+            self.reject(rejection, request: request, context: context)
         case .pending(let future):
             future.hop(to: context.eventLoop).assumeIsolated().whenComplete { result in
                 switch result {
                 case .success(.success(let acceptance)):
                     self.accept(acceptance, request: request, context: context)
                 case .success(.failure(let rejection)):
-                    self.reject(rejection, context: context)
+                    self.reject(rejection, request: request, context: context)
                 case .failure:
                     self.reject(.internalServerError, context: context)
                 }
@@ -159,10 +159,15 @@ public final class ServerHandshakeHandler: ChannelDuplexHandler, RemovableChanne
         if self.isReadHeldBack { context.channel.read() }
     }
 
-    private func reject(_ rejection: UpgradeRejection, context: ChannelHandlerContext) {
+    /// - Parameter request: nil when there is none that could be accepted.
+    private func reject(
+        _ rejection: UpgradeRejection,
+        request: UpgradeRequest? = nil,
+        context: ChannelHandlerContext
+    ) {
         guard !self.isFinished else { return }
         self.state = .done
-        context.writeAndFlush(self.wrapOutboundOut(rejection.response()), promise: nil)
+        context.writeAndFlush(self.wrapOutboundOut(rejection.response(to: request)), promise: nil)
         // Closing at once could reset the connection before the client has read the answer.
         context.close(mode: .output, promise: nil)
         self.linger = context.eventLoop.assumeIsolated().scheduleTask(in: Self.lingerTime) {
@@ -183,7 +188,16 @@ public final class ServerHandshakeHandler: ChannelDuplexHandler, RemovableChanne
 extension ServerHandshakeHandler: Sendable {}
 
 extension UpgradeRejection {
-    func response() -> ByteBuffer {
+    /// The whole answer as bytes.
+    ///
+    /// - Parameter request: what is refused; nil when it is no request for an upgrade.
+    package func response(to request: UpgradeRequest?) -> ByteBuffer {
+        if let close = self.close, let acceptance = self.acceptance(of: request) {
+            var buffer = ByteBuffer(string: "HTTP/1.1 101 Switching Protocols\r\n")
+            buffer.writeHTTPFields(acceptance.headers)
+            buffer.writeFrame(.close, payload: close.payload, maskingKey: nil)
+            return buffer
+        }
         var fields = self.headers
         fields[.connection] = "close"
         fields[.contentLength] = String(self.body.utf8.count)
@@ -194,6 +208,14 @@ extension UpgradeRejection {
         buffer.writeHTTPFields(fields)
         buffer.writeString(self.body)
         return buffer
+    }
+
+    /// What makes a client take the Close frame that follows. Browsers fail the handshake when they have offered
+    /// subprotocols and none is chosen.
+    private func acceptance(of request: UpgradeRequest?) -> UpgradeAcceptance? {
+        guard let request else { return nil }
+        // A handshake that breaks the rules gets the HTTP answer.
+        return try? ServerHandshake.accept(request, subprotocol: request.subprotocols.first)
     }
 }
 

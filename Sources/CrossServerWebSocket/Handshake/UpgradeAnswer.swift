@@ -1,3 +1,4 @@
+public import CrossServerWire
 public import HTTPTypes
 public import NIOCore
 
@@ -23,6 +24,8 @@ public struct UpgradeRejection: Error, Sendable {
     public var headers: HTTPFields
     /// Sent as plain text.
     public var body: String
+    /// Set by ``closing(with:reason:)``.
+    package private(set) var close: CloseFrame?
 
     /// - Parameter body: the reason phrase when nil.
     public init(status: Int, reasonPhrase: String, headers: HTTPFields = [:], body: String? = nil) {
@@ -30,6 +33,25 @@ public struct UpgradeRejection: Error, Sendable {
         self.reasonPhrase = reasonPhrase
         self.headers = headers
         self.body = body ?? reasonPhrase
+    }
+
+    /// The same refusal for clients that cannot see the status of a refused handshake, as browsers: the handshake is
+    /// accepted, and the connection closed at once with the code.
+    ///
+    /// No listener hears of such a connection, and it is not one of the server's clients. Status, headers and body are
+    /// sent where the request is no valid handshake.
+    ///
+    /// - Parameters:
+    ///   - code: 1000 replaces one that must not be sent.
+    ///   - reason: the code's own when nil; cut to 123 bytes (RFC 6455, section 5.5).
+    public func closing(
+        with code: CloseCode = .authenticationFailed,
+        reason: String? = nil
+    ) -> UpgradeRejection {
+        let code = code.isAllowedOnTheWire ? code : .normalClosure
+        var rejection = self
+        rejection.close = CloseFrame(code: code, reason: reason ?? code.standardReason)
+        return rejection
     }
 
     /// 426: the request does not ask for a WebSocket.
