@@ -90,7 +90,7 @@ extension ConnectorCore {
         self.endAttempt()
         self.logger.debug(
             "could not connect",
-            metadata: ["host": "\(self.endpoint.hostHeader)", "error": "\(error)"]
+            metadata: ["host": "\(self.endpoint.hostHeader)", "error": "\(LogText(error))"]
         )
         self.raise(.error(error, connection: self.connection))
         self.perform(self.state.attemptFailed(random: Self.random))

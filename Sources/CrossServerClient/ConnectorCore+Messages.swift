@@ -56,7 +56,7 @@ extension ConnectorCore {
 
     func send(_ message: EncodedMessage) {
         if let error = self.transmit(message) {
-            self.logger.debug("message dropped", metadata: ["error": "\(error)"])
+            self.logger.debug("message dropped", metadata: ["error": "\(LogText(error))"])
         }
     }
 
@@ -102,7 +102,7 @@ extension ConnectorCore {
                 }
             } catch {
                 // A level that is off by default: the server decides how often this happens.
-                self.logger.debug("message is no event", metadata: ["problem": "\(error)"])
+                self.logger.debug("message is no event", metadata: ["problem": "\(LogText(error))"])
             }
         }
         if self.raise(.message(message, event: event)) { self.pauseReading() }

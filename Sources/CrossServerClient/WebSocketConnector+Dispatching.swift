@@ -80,7 +80,10 @@ extension WebSocketConnector {
                 failure = failure ?? error
             } catch {
                 failure = failure ?? .internalError
-                self.logger.error("handler failed", metadata: ["event": "\(name)", "error": "\(error)"])
+                self.logger.error(
+                    "handler failed",
+                    metadata: ["event": "\(LogText(name))", "error": "\(LogText(error))"]
+                )
             }
         }
         return failure
@@ -92,7 +95,7 @@ extension WebSocketConnector {
         guard count & (count - 1) == 0 else { return }
         self.logger.warning(
             "payload dropped: it does not have the shape of its event",
-            metadata: ["event": "\(event)", "error": "\(error.reason)", "count": "\(count)"]
+            metadata: ["event": "\(LogText(event))", "error": "\(LogText(error.reason))", "count": "\(count)"]
         )
     }
 }

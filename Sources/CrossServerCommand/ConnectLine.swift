@@ -1,4 +1,5 @@
 import CrossServerClient
+import CrossServerWire
 
 /// What a line that was typed or read asks for.
 enum ConnectLine: Equatable {
@@ -71,8 +72,8 @@ extension ConnectLine.Problem {
     /// The message, and below it the line with a mark under the character that is meant.
     func text(line: String) -> String {
         guard let position = self.position else { return self.message }
-        let shown = TerminalText.printable(line)
-        let width = TerminalText.width(TerminalText.printable(String(line.prefix(position))))
+        let shown = LogText.escaped(line)
+        let width = TerminalText.width(LogText.escaped(String(line.prefix(position))))
         return "\(self.message) (character \(position + 1))\n  \(shown)\n  \(String(repeating: " ", count: width))^"
     }
 }

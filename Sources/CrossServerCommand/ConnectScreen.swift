@@ -1,3 +1,4 @@
+import CrossServerWire
 import Foundation
 import Synchronization
 
@@ -49,7 +50,7 @@ final class ConnectScreen: Sendable {
                 switch state.editor.handle(key) {
                 case .none, .changed: break
                 case .line(let line):
-                    let shown = TerminalText.printable(line)
+                    let shown = LogText.escaped(line)
                     writeAll(Self.clearLine + Self.prompt + shown + "\n", to: STDOUT_FILENO)
                     lines.append(line)
                 case .clearScreen:

@@ -1,4 +1,5 @@
 import CrossServerClient
+import CrossServerWire
 import Foundation
 import NIOCore
 import UnixSignals
@@ -84,7 +85,7 @@ extension ConnectSession {
                 return Step { await self.request(event, payload, on: screen) }
             case .send(let event, let payload): try self.client.send(event, payload)
             case .help: screen.print(Self.help)
-            case .history: for line in screen.history { screen.print("  " + TerminalText.printable(line)) }
+            case .history: for line in screen.history { screen.print("  " + LogText.escaped(line)) }
             case .ping:
                 self.client.once(.pong) { roundTrip in screen.print("pong (\(Self.milliseconds(roundTrip)))") }
                 self.client.sendHeartbeat()
@@ -93,23 +94,23 @@ extension ConnectSession {
         } catch let problem as ConnectLine.Problem {
             screen.print("error: " + problem.text(line: line))
         } catch {
-            screen.print("error: " + TerminalText.printable(Self.describe(error)))
+            screen.print("error: " + LogText.escaped(Self.describe(error)))
         }
         return nil
     }
 
     private func request(_ event: String, _ payload: Payload, on screen: ConnectScreen) async {
         let start = ContinuousClock.now
-        let name = TerminalText.printable(event)
+        let name = LogText.escaped(event)
         do {
             let reply = try await self.client.emit(event, payload, timeout: self.timeout)
             let time = Self.milliseconds(ContinuousClock.now - start)
             if self.isRaw { return }
-            screen.print("< \(name) (\(time)) \(TerminalText.printable(reply.isAbsent ? "no payload" : reply.json))")
+            screen.print("< \(name) (\(time)) \(LogText.escaped(reply.isAbsent ? "no payload" : reply.json))")
         } catch is CancellationError {
             // The user has left.
         } catch {
-            screen.print("< \(name) error: \(TerminalText.printable(Self.describe(error)))")
+            screen.print("< \(name) error: \(LogText.escaped(Self.describe(error)))")
         }
     }
 
@@ -117,7 +118,7 @@ extension ConnectSession {
         self.client.on(.open) { screen.print("connected; /help lists the commands") }
         self.client.on(.close) { close in
             if close.code == .closedByHand { return }
-            let reason = TerminalText.printable(close.reason)
+            let reason = LogText.escaped(close.reason)
             screen.print("closed: \(close.code)\(reason.isEmpty ? "" : " \(reason)")")
             if reconnects, close.code.allowsReconnect {
                 self.client.reconnect()
@@ -126,7 +127,7 @@ extension ConnectSession {
             }
         }
         self.client.on(.error) { error in
-            screen.print("error: " + TerminalText.printable(Self.describe(error)))
+            screen.print("error: " + LogText.escaped(Self.describe(error)))
             if !reconnects { self.client.manualClose() }
         }
         self.client.on(.reconnect) { attempt, delay in
@@ -138,16 +139,16 @@ extension ConnectSession {
 
     private func show(_ message: WebSocketMessage, on screen: ConnectScreen) {
         let text = String(buffer: message.payload)
-        if self.isRaw { return screen.print("< " + TerminalText.printable(text)) }
+        if self.isRaw { return screen.print("< " + LogText.escaped(text)) }
         do throws(JSONError) {
             let json = try Payload(json: message.payload)
             // A reply is shown with its request.
             if let id = json["callbackId"], id != .null { return }
-            guard let event = json["event"]?.string else { return screen.print("< " + TerminalText.printable(text)) }
+            guard let event = json["event"]?.string else { return screen.print("< " + LogText.escaped(text)) }
             let payload = json["payload"]?.json ?? ""
-            screen.print("* \(TerminalText.printable(event)) \(TerminalText.printable(payload))")
+            screen.print("* \(LogText.escaped(event)) \(LogText.escaped(payload))")
         } catch {
-            screen.print("< " + TerminalText.printable(text))
+            screen.print("< " + LogText.escaped(text))
         }
     }
 }

@@ -1,5 +1,6 @@
 import ArgumentParser
 import CrossServerClient
+import CrossServerWire
 import Foundation
 import NIOCore
 import NIOPosix
@@ -53,7 +54,7 @@ struct ConnectSession: Sendable {
     }
 
     static func complain(_ message: String) {
-        writeAll("Error: \(TerminalText.printable(message))\n", to: STDERR_FILENO)
+        writeAll("Error: \(LogText.escaped(message))\n", to: STDERR_FILENO)
     }
 }
 
@@ -75,7 +76,12 @@ extension ConnectSession {
             self.client.manualClose()
         }
         if self.isRaw {
-            self.client.on(.message) { writeAll(String(buffer: $0.payload) + "\n", to: STDOUT_FILENO) }
+            // As it came for a program, but not for a terminal.
+            let escapes = isatty(STDOUT_FILENO) != 0
+            self.client.on(.message) { message in
+                let text = String(buffer: message.payload)
+                writeAll((escapes ? LogText.escaped(text) : text) + "\n", to: STDOUT_FILENO)
+            }
         }
         let outcome = try await withThrowingTaskGroup(of: Void.self) { tasks in
             tasks.addTask {
@@ -131,7 +137,7 @@ extension ConnectSession {
     private func request(_ event: String, _ payload: Payload, number: Int) async -> Outcome {
         do {
             let reply = try await self.client.emit(event, payload, timeout: self.timeout)
-            if !self.isRaw { writeAll((reply.isAbsent ? "null" : reply.json) + "\n", to: STDOUT_FILENO) }
+            if !self.isRaw { printLine(reply.isAbsent ? "null" : TerminalText.line(json: reply.json)) }
             return .success
         } catch {
             Self.complain("line \(number): \(Self.describe(error))")

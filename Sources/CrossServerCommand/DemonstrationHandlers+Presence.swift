@@ -1,4 +1,5 @@
 import CrossServer
+import CrossServerWire
 import Logging
 
 extension WebSocketCrossServerAdapter {
@@ -18,7 +19,7 @@ extension WebSocketCrossServerAdapter {
                     do {
                         try socket.emit("presence", room.payload(of: change))
                     } catch {
-                        self.logger.debug("a change of a room was not told", metadata: ["error": "\(error)"])
+                        self.logger.debug("a change of a room was not told", metadata: ["error": "\(LogText(error))"])
                     }
                 }
                 watched.updateValue(presence, forKey: room)?.cancel()

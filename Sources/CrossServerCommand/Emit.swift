@@ -114,7 +114,7 @@ struct Emit: AsyncParsableCommand {
         for await response in responses {
             switch response {
             case .reply(let server, let payload, _):
-                printLine((["server": Payload(server), "reply": payload] as Payload).json)
+                printLine(TerminalText.line(json: (["server": Payload(server), "reply": payload] as Payload).json))
             case .missing(let missing):
                 isComplete = false
                 printError("\(missing.server ?? "a server"): \(missing.reason)")

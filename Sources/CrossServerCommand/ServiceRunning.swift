@@ -1,5 +1,6 @@
 import ArgumentParser
 import CrossServer
+import CrossServerWire
 import Foundation
 import Logging
 import ServiceLifecycle
@@ -20,9 +21,9 @@ func printLine(_ line: String) {
     FileHandle.standardOutput.write(Data("\(line)\n".utf8))
 }
 
-/// Writes a line to standard error.
+/// Writes a line to standard error; what others have said in it cannot harm a terminal.
 func printError(_ line: String) {
-    FileHandle.standardError.write(Data("\(line)\n".utf8))
+    FileHandle.standardError.write(Data("\(LogText.escaped(line))\n".utf8))
 }
 
 /// Runs services until they end, or SIGINT or SIGTERM stops them gracefully.

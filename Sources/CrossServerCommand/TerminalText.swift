@@ -1,26 +1,26 @@
+import CrossServerWire
+
 /// What a terminal makes of a text.
 enum TerminalText {
-    /// The text without anything that a terminal would obey: what comes from a server must not move the cursor.
-    static func printable(_ text: String) -> String {
-        if text.unicodeScalars.allSatisfy({ !Self.isHarmful($0) }) { return text }
+    /// JSON on one line, the same value, with nothing that a terminal would obey: such characters are escaped as JSON
+    /// does it.
+    static func line(json: String) -> String {
+        if json.unicodeScalars.allSatisfy({ !LogText.isHarmful($0) }) { return json }
         var result = ""
-        for scalar in text.unicodeScalars {
-            if Self.isHarmful(scalar) {
-                result += "\\u{\(String(scalar.value, radix: 16))}"
-            } else {
+        for scalar in json.unicodeScalars {
+            if !LogText.isHarmful(scalar) {
                 result.unicodeScalars.append(scalar)
+            } else if scalar.value < 0x20 {
+                // Valid JSON has them only between its tokens.
+                result += " "
+            } else {
+                for unit in String(scalar).utf16 {
+                    let digits = String(unit, radix: 16)
+                    result += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
+                }
             }
         }
         return result
-    }
-
-    private static func isHarmful(_ scalar: Unicode.Scalar) -> Bool {
-        switch scalar.value {
-        case 0x00..<0x20, 0x7F..<0xA0: true
-        // Line separators, and what changes the direction of writing.
-        case 0x200E, 0x200F, 0x2028...0x202E, 0x2066...0x2069: true
-        default: false
-        }
     }
 
     /// Columns that the text takes.

@@ -33,6 +33,12 @@ extension EndToEnd {
                 #expect(missing.replies == [ServeCluster.echo("a", "1")])
                 #expect(missing.errors.hasPrefix("nobody: "), "\(missing.errors)")
 
+                let foreign = try await EmitResult.of(
+                    ["echo", "\"\u{202E}\u{9B}\"", "--to", "a", "--to", "x\u{1B}", "--timeout", "500", "--redis", node]
+                )
+                #expect(foreign.replies == [ServeCluster.echo("a", #""\u202e\u009b""#)])
+                #expect(foreign.errors.hasPrefix(#"x\u{1b}: "#), "\(foreign.errors)")
+
                 let more = try await EmitResult.of(["echo", "1", "--expect", "3", "--timeout", "500", "--redis", node])
                 #expect(more.status == 3)
                 #expect(more.replies.count == 2)

@@ -1,3 +1,4 @@
+import CrossServerClient
 import Testing
 
 @testable import CrossServerCommand
@@ -130,10 +131,11 @@ import Testing
     }
 
     @Test(arguments: [
-        ("plain é日", "plain é日"), ("\u{1B}[2J", "\\u{1b}[2J"), ("a\r\nb", "a\\u{d}\\u{a}b"), ("\u{9B}x", "\\u{9b}x"),
-        ("\u{202E}x", "\\u{202e}x"), ("\u{7F}", "\\u{7f}"),
+        (#"{"é日": "a\n"}"#, #"{"é日": "a\n"}"#), ("[1,\r\n\t2]", "[1,   2]"), ("\"\u{9B}x\"", #""\u009bx""#),
+        ("\"\u{202E}x\"", #""\u202ex""#), ("\"\u{7F}\"", #""\u007f""#), ("\"\u{E0041}\"", #""\udb40\udc41""#),
     ])
-    func nothingThatATerminalObeys(text: String, printable: String) {
-        #expect(TerminalText.printable(text) == printable)
+    func jsonHasOneLineAndNothingThatATerminalObeys(json: String, line: String) throws {
+        #expect(TerminalText.line(json: json) == line)
+        #expect(try Payload(json: line) == Payload(json: line))
     }
 }

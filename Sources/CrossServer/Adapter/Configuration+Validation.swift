@@ -1,3 +1,5 @@
+import CrossServerWire
+
 extension WebSocketCrossServerAdapter.Configuration {
     /// - Throws: ``CrossServerError`` with `invalidConfiguration`, naming the option.
     func validate() throws(CrossServerError) {
@@ -69,6 +71,12 @@ extension Limits {
         let maximum = self.maximumNameLength
         guard 1...maximum ~= name.utf8.count else {
             throw CrossServerError(.invalidName, "the \(what) must have 1 to \(maximum) bytes, not \(name.utf8.count)")
+        }
+        if !self.allowsControlCharactersInNames, let character = name.firstControlCharacter {
+            throw CrossServerError(
+                .invalidName,
+                "the \(what) must have no control characters, but has \(LogText("\(character)"))"
+            )
         }
     }
 }

@@ -4,7 +4,7 @@ public struct CrossServerError: Error, Sendable, CustomStringConvertible {
     public struct Code: Hashable, Sendable, CustomStringConvertible {
         public let description: String
 
-        /// A name or id is empty or longer than ``Limits/maximumNameLength``.
+        /// A name or id is empty, is longer than ``Limits/maximumNameLength``, or has control characters.
         public static let invalidName = Code(description: "INVALID_NAME")
         /// No connection on this server holds the id.
         public static let unknownSocket = Code(description: "UNKNOWN_SOCKET")

@@ -24,6 +24,9 @@ public struct Limits: Sendable {
     /// Bytes of UTF-8 in the name of an event, room, namespace or id. Beyond: an error to the application; a client's
     /// event is dropped and counted as invalid. 256.
     public var maximumNameLength = 256
+    /// Whether names and ids may have control characters (C0, C1 and DEL). Otherwise they are an error, as too long ones.
+    /// To be set when ids come from a system that has such. Logs show them escaped in any case. False.
+    public var allowsControlCharactersInNames = false
     /// Messages of one client that wait for its handlers. Beyond: the server stops reading from it until half of them
     /// are done. 64.
     public var maximumQueuedMessages = 64

@@ -1,4 +1,5 @@
 import CrossServerBus
+import CrossServerWire
 import Logging
 import NIOCore
 import Synchronization
@@ -46,7 +47,7 @@ extension WebSocketCrossServerAdapter {
                 self.reportReadiness()
             }.get()
         } catch {
-            self.logger.debug("the event loop has ended", metadata: ["error": "\(error)"])
+            self.logger.debug("the event loop has ended", metadata: ["error": "\(LogText(error))"])
         }
     }
 

@@ -138,7 +138,7 @@ extension WebSocketCrossServerAdapter: Service {
         do {
             try await channel?.close().get()
         } catch {
-            self.logger.debug("the listening socket was closed already", metadata: ["error": "\(error)"])
+            self.logger.debug("the listening socket was closed already", metadata: ["error": "\(LogText(error))"])
         }
         await self.closeClients(within: isHurried ? .zero : self.configuration.shutdown.deadline)
         await self.cluster.stop(within: isHurried ? .zero : self.configuration.shutdown.deadline)
@@ -224,7 +224,7 @@ extension WebSocketCrossServerAdapter: Service {
                 case .asynchronous(let body): try await body(arguments)
                 }
             } catch {
-                self.logger.error("handler failed", metadata: ["event": "\(name)", "error": "\(error)"])
+                self.logger.error("handler failed", metadata: ["event": "\(name)", "error": "\(LogText(error))"])
             }
         }
     }

@@ -1,4 +1,5 @@
 public import CrossServerWebSocket
+import CrossServerWire
 import HTTPTypes
 import Logging
 public import NIOCore
@@ -75,7 +76,7 @@ extension WebSocketCrossServerAdapter {
             self.logger,
             level: .info,
             "handshake failed",
-            metadata: ["error": "\(error)"]
+            metadata: ["error": "\(LogText(error))"]
         )
     }
 
@@ -146,7 +147,7 @@ extension WebSocketCrossServerAdapter {
                     self.logger,
                     level: .error,
                     "authorization failed",
-                    metadata: ["error": "\(error)"]
+                    metadata: ["error": "\(LogText(error))"]
                 )
                 promise.succeed(.failure(.internalServerError))
             }

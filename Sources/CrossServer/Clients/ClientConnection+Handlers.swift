@@ -139,7 +139,7 @@ extension ClientConnection {
             self.adapter.logger,
             level: .notice,
             "invalid message dropped",
-            metadata: ["client": "\(self.socket)", "problem": "\(problem)"]
+            metadata: ["client": "\(self.socket)", "problem": "\(LogText(problem))"]
         )
     }
 
@@ -240,7 +240,7 @@ struct HandlerContext: Sendable {
             self.adapter.logger,
             level: .error,
             "handler failed",
-            metadata: ["client": "\(self.socket)", "event": "\(self.event)", "error": "\(error)"]
+            metadata: ["client": "\(self.socket)", "event": "\(LogText(self.event))", "error": "\(LogText(error))"]
         )
     }
 

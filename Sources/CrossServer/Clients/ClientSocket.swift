@@ -164,10 +164,10 @@ extension ClientSocket: RegistryMember {
 }
 
 extension ClientSocket: CustomStringConvertible {
-    /// For logs: the id, if there is one, and the address.
+    /// For logs: the id, if there is one, with control and format characters escaped, and the address.
     public var description: String {
         let address = self.remoteAddress.map { "\($0)" } ?? "unknown address"
-        return self.id.map { "\($0) \(address)" } ?? address
+        return self.id.map { "\(LogText($0)) \(address)" } ?? address
     }
 }
 

@@ -30,7 +30,10 @@ extension ClusterNode: Courier.Delegate {
             self.logger,
             level: .warning,
             "messages of another server are lost",
-            metadata: ["sender": "\(gap.name)", "channel": "\(gap.channel ?? "unknown")", "count": "\(count ?? 1)"]
+            metadata: [
+                "sender": "\(LogText(gap.name))", "channel": "\(LogText(gap.channel ?? "unknown"))",
+                "count": "\(count ?? 1)",
+            ]
         )
         let reason: MissedMessages.Reason = if case .ended = gap.reason { .senderEnded } else { .notKept }
         self.gaps.emit(MissedMessages(server: gap.name, channel: gap.channel, count: count, reason: reason))
@@ -54,7 +57,7 @@ extension ClusterNode: Courier.Delegate {
                 self.logger.notice("servers may miss messages", metadata: ["count": "\(missing.count)"])
             }
         } catch {
-            self.logger.notice("not all messages were sent", metadata: ["reason": "\(error)"])
+            self.logger.notice("not all messages were sent", metadata: ["reason": "\(LogText(error))"])
         }
     }
 }

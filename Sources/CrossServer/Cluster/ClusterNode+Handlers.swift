@@ -130,7 +130,7 @@ extension ClusterNode {
             self.logger,
             level: .error,
             "handler failed",
-            metadata: ["event": "\(event)", "error": "\(error)"]
+            metadata: ["event": "\(LogText(event))", "error": "\(LogText(error))"]
         )
     }
 
@@ -141,7 +141,7 @@ extension ClusterNode {
             self.logger,
             level: .warning,
             "event dropped: too many handlers run",
-            metadata: ["event": "\(event)"]
+            metadata: ["event": "\(LogText(event))"]
         )
     }
 }

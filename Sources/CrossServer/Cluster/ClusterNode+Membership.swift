@@ -116,16 +116,16 @@ extension ClusterNode {
             break
         case .nameTaken(let member):
             let place = member.address.isEmpty ? "" : " at \(member.address)"
-            self.refusals.continuation.yield("another server of the cluster has the name \(self.name)\(place)")
+            self.refusals.continuation.yield("another server of the cluster has the name \(self.name)\(LogText(place))")
         }
     }
 
     private func report(_ change: ServerChange) {
         switch change {
         case .joined(let server):
-            self.logger.info("server joined", metadata: ["joined": "\(server.name)"])
+            self.logger.info("server joined", metadata: ["joined": "\(LogText(server.name))"])
         case .left(let server, let reason):
-            self.logger.info("server left", metadata: ["left": "\(server.name)", "reason": "\(reason)"])
+            self.logger.info("server left", metadata: ["left": "\(LogText(server.name))", "reason": "\(reason)"])
         }
         self.serverChanges.emit(change)
     }
@@ -171,7 +171,7 @@ extension ClusterNode {
             try event.write(into: &buffer, as: self.configuration.cluster.encoding)
             try bus.publish(buffer, to: channel, over: link, completion: nil)
         } catch {
-            self.logger.debug("not announced", metadata: ["error": "\(error)"])
+            self.logger.debug("not announced", metadata: ["error": "\(LogText(error))"])
         }
     }
 

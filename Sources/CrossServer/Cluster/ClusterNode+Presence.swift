@@ -27,7 +27,7 @@ extension ClusterNode {
                 // What changes while the servers answer has to be heard.
                 try await self.subscribed(to: [self.channels.channel(of: key.topic)], within: Self.answerWithin)
             } catch let error as BusError {
-                self.logger.notice("the presence in a room is incomplete", metadata: ["error": "\(error)"])
+                self.logger.notice("the presence in a room is incomplete", metadata: ["error": "\(LogText(error))"])
             }
         }
         await withCheckedContinuation { continuation in
@@ -89,7 +89,7 @@ extension ClusterNode {
         do {
             try self.tell(message)
         } catch {
-            self.logger.debug("other servers tell of a room for a while", metadata: ["error": "\(error)"])
+            self.logger.debug("other servers tell of a room for a while", metadata: ["error": "\(LogText(error))"])
         }
     }
 

@@ -125,7 +125,7 @@ extension ClusterNode {
             self.logger,
             level: .warning,
             "not sent: \(what)",
-            metadata: ["error": "\(error)"]
+            metadata: ["error": "\(LogText(error))"]
         )
     }
 

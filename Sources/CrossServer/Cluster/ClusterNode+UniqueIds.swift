@@ -64,7 +64,7 @@ extension ClusterNode {
             do {
                 try self.tell(ClusterQuestion.Claim(id: claim.id, number: own))
             } catch {
-                self.logger.notice("a client may be connected twice", metadata: ["error": "\(error)"])
+                self.logger.notice("a client may be connected twice", metadata: ["error": "\(LogText(error))"])
             }
             return
         }
@@ -109,7 +109,7 @@ extension ClusterNode {
         do {
             try self.tell(ClusterQuestion.Release(id: id))
         } catch {
-            self.logger.debug("an id stays reserved for a while", metadata: ["error": "\(error)"])
+            self.logger.debug("an id stays reserved for a while", metadata: ["error": "\(LogText(error))"])
         }
     }
 }

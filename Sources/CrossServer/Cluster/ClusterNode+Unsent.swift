@@ -1,4 +1,5 @@
 import CrossServerBus
+import CrossServerWire
 import Logging
 
 /// A message that did not get to other servers after all, when the call that was to send it had returned. Clients of this
@@ -21,7 +22,7 @@ extension ClusterNode {
             self.logger,
             level: .warning,
             "not sent: a message to other servers",
-            metadata: ["channel": "\(channel)", "error": "\(error)"]
+            metadata: ["channel": "\(LogText(channel))", "error": "\(LogText(error))"]
         )
         self.unsentMessages.emit(UnsentMessage(channel: channel, error: error))
     }

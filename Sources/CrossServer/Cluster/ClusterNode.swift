@@ -171,7 +171,7 @@ final class ClusterNode: Sendable {
             }.get()
             try await self.bus?.drained(within: .seconds(1))
         } catch {
-            self.logger.notice("not all messages were sent", metadata: ["reason": "\(error)"])
+            self.logger.notice("not all messages were sent", metadata: ["reason": "\(LogText(error))"])
         }
     }
 }
@@ -249,7 +249,7 @@ extension ClusterNode: NumberingBusReceiver {
             self.logger,
             level: .notice,
             "message of the bus dropped",
-            metadata: ["channel": "\(channel)", "problem": "\(problem)"]
+            metadata: ["channel": "\(LogText(channel))", "problem": "\(LogText(problem))"]
         )
     }
 

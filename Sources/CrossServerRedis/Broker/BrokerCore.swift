@@ -1,4 +1,5 @@
 import CrossServerRESP
+import CrossServerWire
 import Logging
 import NIOCore
 
@@ -133,7 +134,7 @@ final class BrokerCore {
         if case .limitExceeded = error, !client.isAuthenticated, text.hasPrefix("invalid ") {
             text = "unauthenticated " + text.dropFirst("invalid ".count)
         }
-        self.logger.debug("protocol error", metadata: ["client": "\(client.id)", "error": "\(text)"])
+        self.logger.debug("protocol error", metadata: ["client": "\(client.id)", "error": "\(LogText(text))"])
         self.fail(client, "ERR Protocol error: \(text)")
         self.close(client, .afterReplies)
     }

@@ -1,4 +1,5 @@
 import CrossServerRESP
+import CrossServerWire
 import Logging
 import NIOCore
 
@@ -97,7 +98,7 @@ final class BrokerHandler: ChannelInboundHandler {
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        self.core.logger.debug("connection failed", metadata: ["error": "\(error)"])
+        self.core.logger.debug("connection failed", metadata: ["error": "\(LogText(error))"])
         context.close(promise: nil)
     }
 

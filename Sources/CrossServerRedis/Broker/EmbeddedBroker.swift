@@ -1,4 +1,5 @@
 import CrossServerBus
+import CrossServerWire
 public import Logging
 public import NIOCore
 public import NIOPosix
@@ -149,7 +150,7 @@ public final class EmbeddedBroker: Service, Sendable {
             do {
                 try await listener.close().get()
             } catch {
-                self.logger.debug("the listening socket was closed already", metadata: ["error": "\(error)"])
+                self.logger.debug("the listening socket was closed already", metadata: ["error": "\(LogText(error))"])
             }
         }
         do {
@@ -158,7 +159,7 @@ public final class EmbeddedBroker: Service, Sendable {
                 return EventLoopFuture.andAllComplete(closed, on: self.eventLoop)
             }.get()
         } catch {
-            self.logger.debug("the event loop has ended", metadata: ["error": "\(error)"])
+            self.logger.debug("the event loop has ended", metadata: ["error": "\(LogText(error))"])
         }
     }
 }

@@ -1,3 +1,5 @@
+import CrossServerWire
+
 /// Why there is no connection to a Redis server, or none any more.
 struct RedisFailure: Error, Sendable, Equatable, CustomStringConvertible {
     enum Kind: Sendable, Equatable {
@@ -26,11 +28,12 @@ struct RedisFailure: Error, Sendable, Equatable, CustomStringConvertible {
     }
 
     var kind: Kind
-    var message: String
+    /// Fit for a log: what a server says is escaped and bounded.
+    let message: String
 
     init(_ kind: Kind, _ message: String) {
         self.kind = kind
-        self.message = message
+        self.message = LogText(message).description
     }
 
     var description: String { self.message }

@@ -1,4 +1,5 @@
 import CrossServerBus
+import CrossServerWire
 import Logging
 import NIOCore
 import Synchronization
@@ -125,7 +126,11 @@ final class BusCore: Sendable {
         _ message: String
     ) {
         let place = link.place(of: .subscriber)
-        link.logger.warning("\(event.rawValue) refused", metadata: ["channel": "\(channel)", "error": "\(message)"])
+        let message = LogText(message).description
+        link.logger.warning(
+            "\(event.rawValue) refused",
+            metadata: ["channel": "\(LogText(channel))", "error": "\(message)"]
+        )
         self.subscriptionErrors.emit(
             RedisSubscriptionError(
                 link: link.busLink,

@@ -1,5 +1,6 @@
 import CrossServerBus
 import CrossServerRESP
+import CrossServerWire
 import Logging
 import NIOCore
 import Synchronization
@@ -95,7 +96,7 @@ extension RedisLink {
 
     private func learn(_ facts: RedisHandshake.Facts, _ role: RedisRole) {
         for warning in facts.warnings {
-            self.logger.warning("refused, and done without", metadata: ["error": "\(warning)"])
+            self.logger.warning("refused, and done without", metadata: ["error": "\(LogText(warning))"])
         }
         if !facts.members.isEmpty { self.members.withLock { $0.learned(facts.members) } }
     }

@@ -1,5 +1,6 @@
 import CrossServerBus
 import CrossServerRESP
+import CrossServerWire
 import Logging
 import NIOCore
 import NIOSSL
@@ -226,7 +227,7 @@ extension RedisLink {
     }
 
     func publishRefused(_ message: String) {
-        self.logger.debug("publish refused", metadata: ["error": "\(message)"])
+        self.logger.debug("publish refused", metadata: ["error": "\(LogText(message))"])
     }
 
     func subscriptionFailed(_ channel: String, wasSubscribing: Bool, _ message: String) {
