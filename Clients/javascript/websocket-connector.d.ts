@@ -88,7 +88,7 @@ declare namespace WebSocketConnector {
     customParams?: Record<string, unknown> | null;
     /** Time between heartbeats. 10 000. */
     pingInterval?: number | null;
-    /** How long the echo of a heartbeat may take. 2 000. */
+    /** How long nothing may come while the echo of a heartbeat is awaited. 2 000. */
     pongTimeout?: number | null;
     /** The text of a heartbeat; the server's must be the same. Empty. */
     pingMsg?: string;
@@ -96,9 +96,9 @@ declare namespace WebSocketConnector {
     fastReconnectThreshold?: number | null;
     /** The wait before each of the first attempts; every wait is shortened by a random share of up to a half. 3 000. */
     fastReconnectInterval?: number | null;
-    /** The longest wait between attempts. 120 000. */
+    /** The longest wait between attempts, unless the server asks for more. 120 000. */
     reconnectMaxInterval?: number | null;
-    /** Attempts to connect again before the connector gives up. Without bound by default. */
+    /** Attempts to connect again, without a connection that lasts, before it gives up. Without bound by default. */
     repeatLimit?: number | null;
     /** How long a reply may take. 5 000. */
     callbackTimeout?: number | null;
@@ -106,7 +106,7 @@ declare namespace WebSocketConnector {
     pendingTimeout?: number | null;
     /** How long an attempt to connect may take. 10 000. */
     connectTimeout?: number | null;
-    /** How long a closing connection waits for the server's answer. 2 000. */
+    /** How long a closing connection waits for its end, whoever began to close it. 2 000. */
     closeTimeout?: number | null;
     /** Requests that may wait for their reply, and requests of the server that may wait for a listener. 1 024. */
     maximumPendingRequests?: number | null;
@@ -141,7 +141,16 @@ declare namespace WebSocketConnector {
 
   interface ConnectionFailure {
     type: 'error';
-    code: 'CONNECT_TIMEOUT' | 'CONNECTION_FAILED';
+    /**
+     * What a server has refused is told by the status, where it can be seen: in Node with `ws`, never in browsers.
+     * `AUTHENTICATION_FAILED` is 401 and 403: the connector does not come back by itself. `TRY_AGAIN_LATER` is 408, 429
+     * and 5xx, `REFUSED` any other status: it comes back after the longest wait.
+     */
+    code: 'CONNECT_TIMEOUT' | 'CONNECTION_FAILED' | 'AUTHENTICATION_FAILED' | 'REFUSED' | 'TRY_AGAIN_LATER';
+    /** The HTTP status of a refused handshake. */
+    status?: number;
+    /** Milliseconds that the server has asked to wait (Retry-After). */
+    retryAfter?: number;
     message: string;
     error: Error;
   }

@@ -40,6 +40,14 @@
   const LONGEST_TIMER = 2 ** 31 - 1;
   const LONGEST_ID = 64;
   const OPEN = 1;
+  /** A connection that has lasted so many milliseconds has shown that the server is well: attempts count anew. */
+  const HOLD_TIME = 30_000;
+  /** The longest time in milliseconds that a server can ask for: a mistake must not keep clients away for days. */
+  const LONGEST_ASKED = 3_600_000;
+  /** How often a connection is looked at within `pongTimeout`, for anything that has come. */
+  const LOOKS = 4;
+  /** Not authenticated: coming back needs another login. */
+  const AUTHENTICATION_FAILED = 4011;
   const BY_HAND = { code: 4001, reason: 'client manual close', wasClean: false };
   const NO_PONG = { code: 4002, reason: 'pong timeout', wasClean: false };
   const ABNORMAL = { code: 1006, reason: '', wasClean: false };
@@ -80,8 +88,14 @@
      */
     #state = 'connecting';
     #reconnectsAfterClose = false;
-    /** Attempts to connect again since the last open connection. */
+    /** Attempts to connect again since the last connection that has held. */
     #attempts = 0;
+    #isReconnecting = false;
+    /** Whether the server has refused the client: then the next wait is the longest. */
+    #isRefused = false;
+    /** Milliseconds that the server has asked to wait before the next attempt. */
+    #asked = 0;
+    #openedAt = 0;
     #timers = new Map();
     #listeners = new Map();
     /** The requests whose replies are awaited, by their callback id. */
@@ -91,6 +105,7 @@
     #answering = 0;
     /** When the heartbeat was sent whose echo is awaited. */
     #heartbeatSentAt = null;
+    #messageCount = 0;
 
     /**
      * Connects at once, and keeps trying until it succeeds.
@@ -99,16 +114,16 @@
      * @param {string} options.url `ws://…` or `wss://…`
      * @param {object} [options.customParams] added to the query of the URL
      * @param {number} [options.pingInterval=10000] time between heartbeats
-     * @param {number} [options.pongTimeout=2000] how long the echo of a heartbeat may take
+     * @param {number} [options.pongTimeout=2000] how long nothing may come while the echo of a heartbeat is awaited
      * @param {string} [options.pingMsg=''] the text of a heartbeat; the server's must be the same
      * @param {number} [options.fastReconnectThreshold=3] attempts that come at the fast interval; then the wait doubles
      * @param {number} [options.fastReconnectInterval=3000] every wait is shortened by a random share of up to a half
      * @param {number} [options.reconnectMaxInterval=120000] the longest wait between attempts
-     * @param {number|null} [options.repeatLimit=null] attempts before the connector gives up
+     * @param {number|null} [options.repeatLimit=null] attempts, without a connection that lasts, before it gives up
      * @param {number} [options.callbackTimeout=5000] how long a reply may take
      * @param {number} [options.pendingTimeout=100] how long a reply may take before `onPending` is called
      * @param {number} [options.connectTimeout=10000] how long an attempt to connect may take
-     * @param {number} [options.closeTimeout=2000] how long a closing connection waits for the server's answer
+     * @param {number} [options.closeTimeout=2000] how long a closing connection waits for its end
      * @param {number} [options.maximumPendingRequests=1024] requests that may wait for their reply, and requests of the
      *   server that may wait for a listener
      * @param {number} [options.maximumWaitingBytes=16777216] bytes that may wait to be sent
@@ -207,17 +222,23 @@
      */
     reconnect(repeatReset = false) {
       if (this.#state === 'finished') return;
-      if (repeatReset) this.#attempts = 0;
+      if (repeatReset) {
+        this.#attempts = 0;
+        this.#isRefused = false;
+        this.#asked = 0;
+      }
+      // Without a single attempt there is nothing to begin.
+      const mayBegin = this.#state === 'waiting' || (this.#state === 'exhausted' && this.#options.repeatLimit !== 0);
       if (this.#state === 'open') {
         this.#closeByHand(true);
-      } else if (this.#state === 'disconnected' || (repeatReset && ['waiting', 'exhausted'].includes(this.#state))) {
+      } else if (this.#state === 'disconnected' || (repeatReset && mayBegin)) {
         this.#waitForAttempt();
       }
     }
 
     /** Whether the connector tries to connect again, or waits to. */
     reconnecting() {
-      return this.#attempts > 0;
+      return this.#isReconnecting;
     }
 
     /**
@@ -273,6 +294,10 @@
       socket.onmessage = ({ data }) => this.#received(data);
       socket.onerror = (event) => this.#failed(event);
       socket.onclose = ({ code, reason, wasClean }) => this.#closed({ code, reason, wasClean });
+      // Node's `ws` tells the status of a refused handshake; browsers never do.
+      socket.on?.('unexpected-response', (_, response) => {
+        if (socket === this.#socket) this.#refused(response.statusCode, response.headers);
+      });
       const { connectTimeout } = this.#options;
       this.#schedule('attempt', connectTimeout, () => {
         this.#attemptFailed('CONNECT_TIMEOUT', new Error(`no connection within ${connectTimeout} ms`));
@@ -282,16 +307,31 @@
     #opened(event) {
       this.#cancel('attempt');
       this.#state = 'open';
-      this.#attempts = 0;
+      this.#isReconnecting = false;
+      this.#isRefused = false;
+      this.#asked = 0;
+      this.#openedAt = now();
       this.#schedulePing();
+      this.#watch();
       this.#raise('open', event);
     }
 
-    #attemptFailed(code, error) {
+    #attemptFailed(code, error, details) {
       this.#dropAttempt();
       this.#state = 'disconnected';
-      this.#raise('error', errorEvent(code, error));
-      if (this.#state === 'disconnected') this.#waitForAttempt();
+      this.#isRefused = code === 'AUTHENTICATION_FAILED' || code === 'REFUSED';
+      this.#asked = code === 'TRY_AGAIN_LATER' ? Math.min(details.retryAfter ?? 0, LONGEST_ASKED) : 0;
+      if (code === 'AUTHENTICATION_FAILED') this.#isReconnecting = false;
+      this.#raise('error', errorEvent(code, error, details));
+      // Unless a listener has decided already, or somebody has to log in first.
+      if (this.#state === 'disconnected' && code !== 'AUTHENTICATION_FAILED') this.#waitForAttempt();
+    }
+
+    /** The server has answered the handshake with a status. */
+    #refused(status, headers) {
+      const code = refusalCode(status);
+      const error = new Error(`the server refused the WebSocket with HTTP status ${status}`);
+      this.#attemptFailed(code, error, { status, retryAfter: retryAfter(headers) });
     }
 
     #dropAttempt() {
@@ -305,14 +345,16 @@
     #waitForAttempt() {
       const { repeatLimit } = this.#options;
       if (repeatLimit !== null && this.#attempts >= repeatLimit) {
-        this.#attempts = 0;
+        this.#isReconnecting = false;
         this.#state = 'exhausted';
         this.#raise('repeat-limit', repeatLimit);
         return;
       }
       this.#attempts += 1;
+      this.#isReconnecting = true;
       this.#state = 'waiting';
-      const timeout = reconnectDelay(this.#attempts, this.#options);
+      // The ordinary wait comes on top of what the server asks for, so that not all come back at once.
+      const timeout = this.#asked + reconnectDelay(this.#attempts, this.#options, this.#isRefused);
       this.#schedule('wait', timeout, () => {
         try {
           this.#connect();
@@ -348,9 +390,28 @@
       } else if (this.#state === 'closing') {
         this.#closedByHand(close);
       } else {
-        this.#disconnect();
+        this.#disconnect(close);
         this.#raise('close', close);
       }
+    }
+
+    /**
+     * Looks for a server that has sent its Close frame: no event tells it, and that of the end comes with the end of the
+     * TCP connection, which may be minutes away.
+     */
+    #watch() {
+      const { closeTimeout } = this.#options;
+      this.#schedule('watch', closeTimeout / 2, () => {
+        if (this.#socket.readyState === OPEN) return this.#watch();
+        this.#stopUsingConnection();
+        this.#schedule('watch', closeTimeout, () => {
+          const socket = this.#socket;
+          const close = knownClose(socket);
+          this.#disconnect(close);
+          socket.terminate?.();
+          this.#raise('close', close);
+        });
+      });
     }
 
     #closeByHand(reconnects) {
@@ -367,7 +428,7 @@
     #closedByHand(close) {
       // Whether the server has echoed our Close frame, with or without its code, or has gone without one.
       if ([BY_HAND.code, 1005, 1006].includes(close.code)) close = { ...BY_HAND, wasClean: close.wasClean };
-      this.#disconnect();
+      this.#disconnect(close);
       if (!this.#reconnectsAfterClose) this.#finish();
       this.#raise('close', close);
       if (this.#state === 'disconnected') this.#waitForAttempt();
@@ -392,11 +453,14 @@
       };
     }
 
-    #disconnect() {
+    /** @param {{code: number}} [close] what ended it, when it was no error */
+    #disconnect(close) {
       this.#cancel('close');
       if (this.#socket) release(this.#socket);
       this.#socket = null;
       this.#state = 'disconnected';
+      if (now() - this.#openedAt >= HOLD_TIME) this.#attempts = 0;
+      this.#isRefused = close?.code === AUTHENTICATION_FAILED;
       this.#stopUsingConnection();
     }
 
@@ -404,6 +468,7 @@
     #stopUsingConnection() {
       this.#cancel('ping');
       this.#cancel('pong');
+      this.#cancel('watch');
       this.#heartbeatSentAt = null;
       for (const id of [...this.#pending.keys()]) this.#settle(id, { ...CONNECTION_CLOSED });
     }
@@ -411,7 +476,7 @@
     #finish() {
       this.#dropAttempt();
       this.#state = 'finished';
-      this.#attempts = 0;
+      this.#isReconnecting = false;
       this.#abandoned?.terminate();
       this.#abandoned = null;
       for (const name of [...this.#timers.keys()]) this.#cancel(name);
@@ -429,15 +494,31 @@
       if (this.#heartbeatSentAt !== null || !this.isOpen) return;
       this.#socket.send(this.#options.pingMsg);
       this.#heartbeatSentAt = now();
-      this.#schedulePongTimeout(true);
+      this.#awaitEcho(0, this.#receivedSoFar, true);
       this.#raise('ping');
     }
 
-    #schedulePongTimeout(excusesLateness) {
-      const due = now() + this.#options.pongTimeout;
-      this.#schedule('pong', this.#options.pongTimeout, () => {
-        // In a page that was suspended, or a busy process, the echo may be waiting behind this timer.
-        if (excusesLateness && now() - due > 100) return this.#schedulePongTimeout(false);
+    /** Grows with whatever comes: with every byte where the class shows them, as `ws` does, otherwise with messages. */
+    get #receivedSoFar() {
+      return this.#messageCount + (this.#socket._socket?.bytesRead ?? 0);
+    }
+
+    /**
+     * @param {number} silentLooks how often nothing new was seen in a row
+     * @param {number} seen what had come when it was looked last
+     * @param {boolean} excusesLateness whether a late look may be passed over
+     */
+    #awaitEcho(silentLooks, seen, excusesLateness) {
+      const delay = this.#options.pongTimeout / LOOKS;
+      const due = now() + delay;
+      this.#schedule('pong', delay, () => {
+        // A connection that is closing is watched already.
+        if (!this.isOpen) return;
+        const received = this.#receivedSoFar;
+        if (received !== seen) return this.#awaitEcho(0, received, true);
+        // In a page that was suspended, or a busy process, something may be waiting behind this timer.
+        if (excusesLateness && now() - due > 100) return this.#awaitEcho(silentLooks, seen, false);
+        if (silentLooks + 1 < LOOKS) return this.#awaitEcho(silentLooks + 1, seen, true);
         // A server that does not answer a heartbeat does not answer a Close frame in time either.
         this.#abandon(NO_PONG.code, NO_PONG.reason);
         this.#disconnect();
@@ -508,6 +589,7 @@
 
     #received(data) {
       if (this.#state !== 'open') return;
+      this.#messageCount += 1;
       if (data === this.#options.pingMsg) return this.#receivedHeartbeat();
       const message = parsed(data);
       // The callback id first: a reply is never an event.
@@ -682,8 +764,27 @@
   }
 
   /** Shaped like the event of Node's `ws`, which browsers' do not say so much. */
-  function errorEvent(code, error) {
-    return { type: 'error', code, message: error.message, error };
+  function errorEvent(code, error, details) {
+    return { type: 'error', code, message: error.message, error, ...details };
+  }
+
+  /** What the status of a refused handshake means for coming back. */
+  function refusalCode(status) {
+    if (status === 401 || status === 403) return 'AUTHENTICATION_FAILED';
+    return status === 408 || status === 429 || status >= 500 ? 'TRY_AGAIN_LATER' : 'REFUSED';
+  }
+
+  /** Milliseconds until a client may come again (RFC 9110, section 10.2.3). A date is taken against the answer's own. */
+  function retryAfter({ 'retry-after': value, date }) {
+    if (value === undefined) return undefined;
+    if (/^\d+$/.test(value)) return Number(value) * 1_000;
+    const wait = Date.parse(value) - Date.parse(date);
+    return Number.isNaN(wait) ? undefined : Math.max(wait, 0);
+  }
+
+  /** What a Close frame said whose connection does not end: `ws` keeps it, others tell it only at the end. */
+  function knownClose({ _closeCode: code, _closeMessage: reason }) {
+    return typeof code === 'number' ? { code, reason: String(reason ?? ''), wasClean: false } : { ...ABNORMAL };
   }
 
   /** Keeps what is left of a connection from being heard. An error without a listener would end a process with `ws`. */
@@ -698,9 +799,11 @@
    * How long to wait before an attempt: the fast interval at first, then twice as long each time. Every wait is
    * shortened by a random share of up to a half, so that the clients of a lost server do not come back all at once.
    */
-  function reconnectDelay(attempt, { fastReconnectThreshold, fastReconnectInterval, reconnectMaxInterval }) {
+  function reconnectDelay(attempt, options, isRefused) {
+    const { fastReconnectThreshold, fastReconnectInterval, reconnectMaxInterval } = options;
     const doublings = Math.max(attempt - fastReconnectThreshold, 0);
-    const longest = Math.min(fastReconnectInterval * 2 ** doublings, reconnectMaxInterval);
+    const longest = isRefused ? reconnectMaxInterval
+      : Math.min(fastReconnectInterval * 2 ** doublings, reconnectMaxInterval);
     return Math.round(longest * (0.5 + 0.5 * Math.random()));
   }
 

@@ -20,13 +20,16 @@ extension ClientEvent where Arguments == WebSocketClose {
     /// or the wait before one.
     ///
     /// The connector does not come back by itself, unless there was an error: call
-    /// ``WebSocketConnector/reconnect(resetAttempts:)`` if ``CrossServerWire/CloseCode/allowsReconnect``.
+    /// ``WebSocketConnector/reconnect(resetAttempts:)`` if ``CrossServerWire/CloseCode/allowsReconnect``. After 4011 (not
+    /// authenticated) that takes the longest wait, unless it resets the attempts.
     public static var close: Self { Self(list: \.close) }
 }
 
 extension ClientEvent where Arguments == any Error {
     /// An attempt to connect has failed, the server broke the protocol, or the connection failed (`close` follows).
-    /// The connector comes back by itself.
+    ///
+    /// The connector comes back by itself, with one exception: a ``WebSocketConnectorError`` with `authenticationFailed`
+    /// needs another login first, and then ``WebSocketConnector/reconnect(resetAttempts:)``.
     public static var error: Self { Self(list: \.error) }
 }
 
@@ -42,7 +45,9 @@ extension ClientEvent where Arguments == Duration {
 }
 
 extension ClientEvent where Arguments == Int {
-    /// As many attempts to connect again have failed as the configuration allows. `run()` returns.
+    /// As many attempts to connect again have failed as the configuration allows. Only
+    /// ``WebSocketConnector/reconnect(resetAttempts:)`` with a reset begins anew; ``WebSocketConnector/manualClose()`` ends
+    /// ``WebSocketConnector/run()``.
     public static var repeatLimit: Self { Self(list: \.repeatLimit) }
 }
 

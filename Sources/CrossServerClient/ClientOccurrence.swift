@@ -44,7 +44,7 @@ struct ServerEvent: Sendable {
     var connection: UInt64
 }
 
-/// What the listener that is running hears of.
+/// What the listener that runs hears of.
 enum HandledConnection {
     /// The connection that has ended, while listeners of `close` and `error` run.
     @TaskLocal static var number: UInt64?

@@ -7,18 +7,20 @@ extension WebSocketConnector {
     public struct Configuration: Sendable {
         /// Time between heartbeats. The first goes out this long after the connection has opened. 10 s.
         public var pingInterval: Duration = .seconds(10)
-        /// How long the echo of a heartbeat may take. Beyond: `pongTimeout`, and the connection is closed with 4002.
-        /// Not counted while slow handlers keep the connector from reading. 2 s.
+        /// How long nothing at all may come while the echo of a heartbeat is awaited. Beyond: `pongTimeout`, and the
+        /// connection is closed with 4002. Not counted while slow listeners keep the connector from reading. 2 s.
         public var pongTimeout: Duration = .seconds(2)
         /// The text of a heartbeat; the server's must be the same. Empty.
         public var pingMessage = ""
         /// Attempts to connect again that come at ``fastReconnectInterval``; then the wait doubles with each. 3.
         public var fastReconnectThreshold = 3
         /// The wait before each of the first attempts. 3 s. Every wait is shortened by a random share of up to a half.
+        /// Attempts count from the beginning again after a connection that has lasted 30 s.
         public var fastReconnectInterval: Duration = .seconds(3)
-        /// The longest wait between attempts. 120 s.
+        /// The longest wait between attempts, unless the server asks for more (Retry-After, up to an hour). 120 s.
         public var reconnectMaximumInterval: Duration = .seconds(120)
-        /// Attempts to connect again without success before the connector gives up. Without bound unless one is set.
+        /// Attempts to connect again, without a connection that lasts, before the connector gives up. Without bound unless
+        /// one is set.
         public var repeatLimit: Int?
         /// How long a reply may take, if the call says nothing else. 5 s.
         public var callbackTimeout: Duration = .seconds(5)
@@ -35,10 +37,12 @@ extension WebSocketConnector {
         /// Bytes that may wait to be sent. Beyond: the error `outboundFull`. A single message is always taken when
         /// nothing waits. 1 MiB.
         public var maximumWaitingBytes = 1 << 20
-        /// Messages that wait for the handlers. Beyond: the connector stops reading until half of them are done, and
-        /// replies wait with them. 1,024.
+        /// Asynchronous listeners that may run at once. Beyond: what comes waits until one has ended. 256.
+        public var maximumRunningListeners = 256
+        /// Messages that wait for their listeners. Beyond: the connector stops reading until half of them are done. While
+        /// a reply is awaited it reads on, up to four times as many. 1,024.
         public var maximumQueuedMessages = 1_024
-        /// Bytes of messages that wait for the handlers. Beyond: as above. 4 MiB.
+        /// Bytes of messages that wait for their listeners, or that asynchronous ones work on. Beyond: as above. 4 MiB.
         public var maximumQueuedBytes = 4 << 20
         /// For `wss://`: trust roots, a client certificate and so on. The system's roots and full verification when nil.
         /// The certificate must name the URL's host, or the address that the connection went to.
@@ -67,6 +71,7 @@ extension WebSocketConnector {
                 ("maximumMessageSize", self.maximumMessageSize),
                 ("maximumPendingRequests", self.maximumPendingRequests),
                 ("maximumWaitingBytes", self.maximumWaitingBytes),
+                ("maximumRunningListeners", self.maximumRunningListeners),
                 ("maximumQueuedMessages", self.maximumQueuedMessages),
                 ("maximumQueuedBytes", self.maximumQueuedBytes),
             ]

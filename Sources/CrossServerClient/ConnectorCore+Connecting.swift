@@ -76,24 +76,27 @@ extension ConnectorCore {
         self.handler = handler
         self.connection += 1
         self.hasFailed = false
+        self.openedAt = self.eventLoop.now
         self.isPaused = false
         self.gauge.setWaiting(0)
         self.state.opened()
         self.publishStatus()
         self.startHeartbeat()
-        if self.raise(.open) { self.pauseReading() }
+        self.holdBack(self.raise(.open))
         return handler
     }
 
     private func attemptFailed(_ attempt: UInt64, _ error: any Error) {
         guard attempt == self.attempt, self.state.phase == .connecting else { return }
         self.endAttempt()
+        let error = WebSocketConnectorError(refusal: error) ?? error
         self.logger.debug(
             "could not connect",
             metadata: ["host": "\(self.endpoint.hostHeader)", "error": "\(LogText(error))"]
         )
         self.raise(.error(error, connection: self.connection))
-        self.perform(self.state.attemptFailed(random: Self.random))
+        let verdict = (error as? WebSocketConnectorError)?.verdict ?? .retry()
+        self.perform(self.state.attemptFailed(verdict, random: Self.random))
     }
 
     /// Cuts what is left of the attempt under way; whatever it reports from now on is ignored.
@@ -150,14 +153,28 @@ extension ConnectorCore: WebSocketHandlerDelegate {
         self.handler = nil
         self.gaugeTimer?.cancel()
         self.gaugeTimer = nil
-        let action = self.state.connectionEnded(withError: self.hasFailed, random: Self.random)
+        let end = ConnectorState.End(
+            isError: self.hasFailed,
+            hasHeld: self.eventLoop.now - self.openedAt >= TimeAmount(ReconnectPolicy.holdTime),
+            isRefusal: close.code == .authenticationFailed
+        )
+        let action = self.state.connectionEnded(end, random: Self.random)
         self.publishStatus()
         self.stopUsingConnection()
         self.raise(.close(close, connection: self.connection))
         self.perform(action)
     }
 
-    func pauseReading() {
+    /// Reads no more than the listeners can take, but goes on for a while for the sake of a reply.
+    func holdBack(_ level: OccurrenceQueue.Level) {
+        switch level {
+        case .free: break
+        case .over: if self.pending.count == 0 { self.pauseReading() }
+        case .full: self.pauseReading()
+        }
+    }
+
+    private func pauseReading() {
         guard !self.isPaused else { return }
         self.isPaused = true
         self.handler?.pauseReading()

@@ -43,6 +43,7 @@ extension ConnectorCore {
             self.schedule(in: options.pendingTimeout) { onPending() }
         }
         self.pending.insert(Waiter(continuation: continuation, timeout: timeout, pending: pending), id: id)
+        if self.isPaused, self.queue.level != .full { self.resumeReading() }
     }
 
     func cancelRequest(_ id: String) {
@@ -105,7 +106,7 @@ extension ConnectorCore {
                 self.logger.debug("message is no event", metadata: ["problem": "\(LogText(error))"])
             }
         }
-        if self.raise(.message(message, event: event)) { self.pauseReading() }
+        self.holdBack(self.raise(.message(message, event: event)))
     }
 
     private func receivedReply(_ envelope: Envelope) {

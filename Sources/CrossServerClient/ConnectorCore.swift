@@ -27,6 +27,8 @@ final class ConnectorCore {
     var connection: UInt64 = 0
     /// Whether the connection has failed, and not just ended.
     var hasFailed = false
+    /// When the connection opened.
+    var openedAt = NIODeadline.distantPast
     /// A connection that was given up for a missing echo, while it waits for the server's answer to our Close frame.
     var abandoned: WebSocketHandler?
     lazy var flusher = WebSocketFlusher(eventLoop: self.eventLoop)
@@ -123,7 +125,10 @@ final class ConnectorCore {
             self.finish()
         case .repeatLimit(let limit):
             self.raise(.repeatLimit(limit))
-            self.finish()
+            self.logger.notice(
+                "gave up connecting until the application begins anew",
+                metadata: ["host": "\(self.endpoint.hostHeader)", "attempts": "\(limit)"]
+            )
         case .finish:
             self.finish()
         case nil:
@@ -155,9 +160,8 @@ final class ConnectorCore {
         self.queue.finish()
     }
 
-    /// - Returns: whether too much waits for the listeners.
     @discardableResult
-    func raise(_ occurrence: ClientOccurrence) -> Bool {
+    func raise(_ occurrence: ClientOccurrence) -> OccurrenceQueue.Level {
         self.queue.append(occurrence)
     }
 

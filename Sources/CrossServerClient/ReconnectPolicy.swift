@@ -8,15 +8,23 @@ struct ReconnectPolicy: Equatable {
     var fastInterval: Duration
     var maximumInterval: Duration
 
+    /// A connection that has lasted this long has shown that the server is well. The wait before it would not do: at the
+    /// fast interval a server that breaks down under those who come back would see all of them every few seconds.
+    static let holdTime = Duration.seconds(30)
+    /// The longest time that a server can ask for: a mistake must not keep clients away for days.
+    static let maximumAsked = Duration.seconds(3_600)
+
     /// - Parameters:
     ///   - attempt: from 1.
+    ///   - isRefused: whether the server has refused the client: the wait is the longest.
+    ///   - asked: by the server (Retry-After). The ordinary wait comes on top, so that not all come at once.
     ///   - random: 0 to 1; 1 gives the longest wait.
-    func delay(attempt: Int, random: Double) -> Duration {
+    func delay(attempt: Int, isRefused: Bool = false, asked: Duration = .zero, random: Double) -> Duration {
         let doublings = min(max(attempt - self.fastThreshold, 0), 62)
-        var base = min(self.fastInterval, self.maximumInterval)
+        var base = isRefused ? self.maximumInterval : min(self.fastInterval, self.maximumInterval)
         for _ in 0..<doublings where base < self.maximumInterval {
             base = min(base * 2, self.maximumInterval)
         }
-        return base * (0.5 + 0.5 * min(max(random, 0), 1))
+        return min(asked, Self.maximumAsked) + base * (0.5 + 0.5 * min(max(random, 0), 1))
     }
 }

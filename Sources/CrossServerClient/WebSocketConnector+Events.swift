@@ -3,7 +3,7 @@ import Synchronization
 
 // Events of the connector itself
 extension WebSocketConnector {
-    /// Registers a plain listener of an event of the connector. Everything after it waits: it must not block.
+    /// Registers a plain listener of an event of the connector. What happens next is told after its end: it must not block.
     ///
     /// - Parameter tag: lets several listeners be removed together.
     @discardableResult
@@ -15,14 +15,20 @@ extension WebSocketConnector {
         self.add(Listener(.plain(listener), tag: tag, once: false), to: event)
     }
 
-    /// Registers an asynchronous listener of an event of the connector. What happens next is handled after its end.
+    /// Registers an asynchronous listener of an event of the connector. Nothing waits for its end.
+    ///
+    /// - Parameters:
+    ///   - tag: lets several listeners be removed together.
+    ///   - oneAtATime: whether the listener starts again only when it has ended, in the order in which things happened.
+    ///     Otherwise several calls of it may be under way at once.
     @discardableResult
     public func on<Arguments: Sendable>(
         _ event: ClientEvent<Arguments>,
         tag: String? = nil,
+        oneAtATime: Bool = false,
         _ listener: @escaping @Sendable (Arguments) async throws -> Void
     ) -> ListenerHandle {
-        self.add(Listener(.asynchronous(listener), tag: tag, once: false), to: event)
+        self.add(Listener(oneAtATime: oneAtATime, tag: tag, listener), to: event)
     }
 
     /// As ``on(_:tag:_:)``, for one time only: the listener is removed before it runs.

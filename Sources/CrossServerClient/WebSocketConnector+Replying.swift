@@ -55,6 +55,15 @@ final class ServerRequest: Sendable {
         self.connection = connection
     }
 
+    /// The end of the listeners is an answer too, unless one may answer later.
+    func listenersEnded(_ reply: WebSocketConnector.Reply, _ failure: RequestFailure?) {
+        if let failure {
+            reply.fail(failure)
+        } else if !self.isKeptOpen.load(ordering: .relaxed) {
+            reply(.absent)
+        }
+    }
+
     func answer(_ payload: Payload, error: Payload? = nil) {
         guard !self.isAnswered.exchange(true, ordering: .relaxed) else { return }
         let size = payload.buffer.readableBytes + (error?.buffer.readableBytes ?? 0) + 128

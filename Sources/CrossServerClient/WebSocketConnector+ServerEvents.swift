@@ -5,7 +5,7 @@ import Synchronization
 extension WebSocketConnector {
     /// Registers a plain listener of an event that the server sends. It gets the payload as it came.
     ///
-    /// What it throws is logged. Everything after it waits: it must not block. When the server asks for a reply, the end
+    /// What it throws is logged. What happens next is told after its end: it must not block. When the server asks for a reply, the end
     /// of the listeners is answered with none.
     @discardableResult
     public func on(
@@ -16,15 +16,21 @@ extension WebSocketConnector {
         self.add(Listener(.plain { payload, _ in try listener(payload) }, tag: tag, once: false), to: event)
     }
 
-    /// Registers an asynchronous listener. What happens next is handled after its end.
+    /// Registers an asynchronous listener. Nothing waits for its end.
+    ///
+    /// - Parameters:
+    ///   - tag: lets several listeners be removed together.
+    ///   - oneAtATime: whether the listener starts again only when it has ended, in the order in which things happened.
+    ///     Otherwise several calls of it may be under way at once.
     @discardableResult
     public func on(
         _ event: String,
         tag: String? = nil,
+        oneAtATime: Bool = false,
         _ listener: @escaping @Sendable (Payload) async throws -> Void
     ) -> ListenerHandle {
         self.add(
-            Listener(.asynchronous { payload, _ in try await listener(payload) }, tag: tag, once: false),
+            Listener(oneAtATime: oneAtATime, tag: tag) { payload, _ in try await listener(payload) },
             to: event
         )
     }
@@ -43,14 +49,21 @@ extension WebSocketConnector {
         self.add(Listener(.plain(Self.keepingOpen(listener)), tag: tag, once: false), to: event)
     }
 
-    /// Registers an asynchronous listener of an event that may be a request of the server.
+    /// Registers an asynchronous listener of an event that may be a request of the server. The next request does not wait
+    /// for its end; the listeners of one request run one after the other.
+    ///
+    /// - Parameters:
+    ///   - tag: lets several listeners be removed together.
+    ///   - oneAtATime: whether the listener starts again only when it has ended, in the order in which things happened.
+    ///     Otherwise several calls of it may be under way at once.
     @discardableResult
     public func on(
         _ event: String,
         tag: String? = nil,
+        oneAtATime: Bool = false,
         _ listener: @escaping @Sendable (Payload, Reply?) async throws -> Void
     ) -> ListenerHandle {
-        self.add(Listener(.asynchronous(Self.keepingOpen(listener)), tag: tag, once: false), to: event)
+        self.add(Listener(oneAtATime: oneAtATime, tag: tag, Self.keepingOpen(listener)), to: event)
     }
 
     /// As ``on(_:tag:_:)``, for one time only: the listener is removed before it runs.

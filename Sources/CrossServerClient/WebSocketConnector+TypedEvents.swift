@@ -15,14 +15,20 @@ extension WebSocketConnector {
         self.on(E.name, tag: tag) { payload in try listener(E.decoded(from: payload)) }
     }
 
-    /// Registers an asynchronous listener of an event without a reply.
+    /// Registers an asynchronous listener of an event without a reply. Nothing waits for its end.
+    ///
+    /// - Parameters:
+    ///   - tag: lets several listeners be removed together.
+    ///   - oneAtATime: whether the listener starts again only when it has ended, in the order in which things happened.
+    ///     Otherwise several calls of it may be under way at once.
     @discardableResult
     public func on<E: Event>(
         _ event: E.Type,
         tag: String? = nil,
+        oneAtATime: Bool = false,
         _ listener: @escaping @Sendable (E) async throws -> Void
     ) -> ListenerHandle where E.Reply == NoReply {
-        self.on(E.name, tag: tag) { payload in try await listener(E.decoded(from: payload)) }
+        self.on(E.name, tag: tag, oneAtATime: oneAtATime) { payload in try await listener(E.decoded(from: payload)) }
     }
 
     /// Registers a plain listener of an event with a reply: the returned value is sent when the server asks for one.
@@ -39,15 +45,21 @@ extension WebSocketConnector {
         self.on(E.name, tag: tag, Self.replying(listener))
     }
 
-    /// Registers an asynchronous listener of an event with a reply.
+    /// Registers an asynchronous listener of an event with a reply. The next request does not wait for its end.
+    ///
+    /// - Parameters:
+    ///   - tag: lets several listeners be removed together.
+    ///   - oneAtATime: whether the listener starts again only when it has ended, in the order in which things happened.
+    ///     Otherwise several calls of it may be under way at once.
     @discardableResult
     @_disfavoredOverload
     public func on<E: Event>(
         _ event: E.Type,
         tag: String? = nil,
+        oneAtATime: Bool = false,
         _ listener: @escaping @Sendable (E) async throws -> E.Reply
     ) -> ListenerHandle {
-        self.on(E.name, tag: tag, Self.replying(listener))
+        self.on(E.name, tag: tag, oneAtATime: oneAtATime, Self.replying(listener))
     }
 
     /// Registers a plain listener that gives no reply to an event that has one: `client.on(Say.self) { print($0.msg) }`.
@@ -71,9 +83,10 @@ extension WebSocketConnector {
         _ event: E.Type,
         tag: String? = nil,
         replying: Never? = nil,
+        oneAtATime: Bool = false,
         _ listener: @escaping @Sendable (E) async throws -> Void
     ) -> ListenerHandle {
-        self.on(E.name, tag: tag) { payload in try await listener(E.decoded(from: payload)) }
+        self.on(E.name, tag: tag, oneAtATime: oneAtATime) { payload in try await listener(E.decoded(from: payload)) }
     }
 
     /// As ``on(_:tag:_:)``, for one time only: the listener is removed before it runs.

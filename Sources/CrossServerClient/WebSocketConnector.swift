@@ -1,3 +1,4 @@
+import CrossServerWebSocket
 public import Logging
 public import NIOCore
 public import NIOPosix
@@ -16,8 +17,11 @@ import Synchronization
 /// async let running: Void = client.run()
 /// ```
 ///
-/// Every method may be called from any thread. Handlers run in the task of ``run()``, one after the other in the order
-/// in which things happened; an asynchronous one is waited for. Replies, heartbeats and closes do not wait for them.
+/// Every method may be called from any thread. Listeners start in the order in which things happened, in the task of
+/// ``run()`` or in a child of it. A plain one must not block; an asynchronous one is waited for by nobody, so that it may
+/// wait for a reply itself. One that is registered with `oneAtATime` starts again only when it has ended. The listeners of
+/// a request of the server run one after the other; another request does not wait for them. Replies, heartbeats and closes
+/// never wait for listeners.
 public final class WebSocketConnector: Sendable {
     public let configuration: Configuration
     public let logger: Logger
@@ -33,6 +37,8 @@ public final class WebSocketConnector: Sendable {
     let eventLoop: any EventLoop
     let core: NIOLoopBoundBox<ConnectorCore>
     let queue: OccurrenceQueue
+    /// Where asynchronous listeners start on systems whose task groups cannot start them in place.
+    let executor: LoopExecutor
     let gauge: OutboundGauge
     let status: StatusBox
     let callbackIDs = CallbackIDs()
@@ -67,8 +73,10 @@ public final class WebSocketConnector: Sendable {
         self.eventLoop = eventLoopGroup.next()
         self.queue = OccurrenceQueue(
             maximumCount: configuration.maximumQueuedMessages,
-            maximumBytes: configuration.maximumQueuedBytes
+            maximumBytes: configuration.maximumQueuedBytes,
+            maximumRunning: configuration.maximumRunningListeners
         )
+        self.executor = LoopExecutor(eventLoop: self.eventLoop)
         self.gauge = OutboundGauge(maximum: configuration.maximumWaitingBytes)
         self.status = StatusBox(Status(pingInterval: configuration.pingInterval))
         self.core = .makeBoxSendingValue(
@@ -121,7 +129,7 @@ public final class WebSocketConnector: Sendable {
     /// is about the connection that has ended: it does nothing when there is a new one already.
     ///
     /// - Parameter resetAttempts: counts attempts from the beginning; a wait under way is replaced by that of the first
-    ///   attempt.
+    ///   attempt, and a connector that has reached its repeat limit begins anew.
     public func reconnect(resetAttempts: Bool = false) {
         let ended = HandledConnection.number
         self.onCore { $0.reconnect(resetAttempts: resetAttempts, after: ended) }
@@ -140,11 +148,12 @@ public final class WebSocketConnector: Sendable {
 }
 
 extension WebSocketConnector: Service {
-    /// Connects and keeps connected until ``manualClose()``, the repeat limit, a graceful shutdown or the cancellation
-    /// of the task; runs the listeners meanwhile.
+    /// Connects and keeps connected until ``manualClose()``, a graceful shutdown or the cancellation of the task; runs the
+    /// listeners meanwhile.
     ///
     /// A graceful shutdown is the same as ``manualClose()``. A cancelled task waits for the close handshake for 100 ms
-    /// at most, and messages that were not handled yet are dropped. A handler that is running is waited for.
+    /// at most, and messages that were not handled yet are dropped. Listeners that run are waited for; in a cancelled task
+    /// they are cancelled.
     ///
     /// - Throws: ``WebSocketConnectorError`` with `alreadyRun`.
     public func run() async throws {

@@ -1,4 +1,8 @@
+import CrossServerWebSocket
+
 /// Why a call of a connector could not be carried out, or why a connection was not made.
+///
+/// What a server has refused is told by ``status``.
 public struct WebSocketConnectorError: Error, Sendable, CustomStringConvertible {
     /// What went wrong. More codes may come.
     public struct Code: Hashable, Sendable, CustomStringConvertible {
@@ -25,10 +29,24 @@ public struct WebSocketConnectorError: Error, Sendable, CustomStringConvertible 
         /// The connection was not open within
         /// ``WebSocketConnector/Configuration-swift.struct/connectTimeout``.
         public static let connectTimeout = Code(description: "CONNECT_TIMEOUT")
+        /// The server answered the handshake with 401 or 403: it does not accept who the client is. The connector does not
+        /// come back by itself.
+        public static let authenticationFailed = Code(description: "AUTHENTICATION_FAILED")
+        /// The server answered the handshake with another status that says that the request is wrong, or is for another
+        /// server: 2xx, 3xx, and 4xx but 401, 403, 408 and 429. The connector comes back after
+        /// ``WebSocketConnector/Configuration-swift.struct/reconnectMaximumInterval``.
+        public static let refused = Code(description: "REFUSED")
+        /// The server answered the handshake with 408, 429 or 5xx: it cannot serve the client now. The connector comes
+        /// back, and not before ``WebSocketConnectorError/retryAfter``.
+        public static let tryAgainLater = Code(description: "TRY_AGAIN_LATER")
     }
 
     public let code: Code
     public let message: String
+    /// The HTTP status with which the server refused the handshake.
+    public private(set) var status: Int?
+    /// How long the server asked to wait (Retry-After; RFC 9110, section 10.2.3), when it refused the handshake.
+    public private(set) var retryAfter: Duration?
 
     init(_ code: Code, _ message: String) {
         self.code = code
@@ -44,4 +62,33 @@ public struct WebSocketConnectorError: Error, Sendable, CustomStringConvertible 
 
     /// The message alone, worded as in the JavaScript client where that has the same error.
     public var description: String { self.message }
+}
+
+// Refused handshakes
+extension WebSocketConnectorError {
+    /// - Returns: nil when the handshake was not refused, but failed.
+    init?(refusal error: any Error) {
+        guard case .rejected(let status, let body, let retryAfter)? = error as? WebSocketHandshakeError else {
+            return nil
+        }
+        let code: Code =
+            switch status {
+            case 401, 403: .authenticationFailed
+            case 408, 429, 500...: .tryAgainLater
+            default: .refused
+            }
+        let detail = body.isEmpty ? "" : ": \(body)"
+        self.init(code, "the server refused the WebSocket with HTTP status \(status)\(detail)")
+        self.status = status
+        self.retryAfter = retryAfter
+    }
+
+    /// What becomes of an attempt that has failed with this.
+    var verdict: ConnectorState.Verdict {
+        switch self.code {
+        case .authenticationFailed: .stop
+        case .refused: .retryRarely
+        default: .retry(after: self.retryAfter ?? .zero)
+        }
+    }
 }

@@ -12,7 +12,7 @@ struct Connect: AsyncParsableCommand {
         discussion: """
             On a terminal: type an event and its payload, as in 'say {"msg":"hi"}', to send a request and see the \
             reply; what the server sends by itself is shown as it comes. /help lists the commands. The connection is \
-            made again when it is lost, unless the server logged the client out.
+            made again when it is lost, unless the server logged the client out or refused who it is.
 
             In a pipe: each line is a request. The payload of its reply is printed on standard output, one line per \
             request in their order (null for a reply without a payload); errors go to standard error. What the server \

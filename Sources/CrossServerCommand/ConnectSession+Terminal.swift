@@ -128,7 +128,9 @@ extension ConnectSession {
         }
         self.client.on(.error) { error in
             screen.print("error: " + LogText.escaped(Self.describe(error)))
-            if !reconnects { self.client.manualClose() }
+            // Nobody can log in differently here.
+            let isRefused = (error as? WebSocketConnectorError)?.code == .authenticationFailed
+            if isRefused || !reconnects { self.client.manualClose() }
         }
         self.client.on(.reconnect) { attempt, delay in
             if reconnects { screen.print("attempt \(attempt) to connect again in \(Self.milliseconds(delay))") }

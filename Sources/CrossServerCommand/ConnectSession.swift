@@ -40,8 +40,7 @@ struct ConnectSession: Sendable {
             }
         case let error as WebSocketHandshakeError:
             switch error {
-            case .rejected(let status, let body, _):
-                "the server refused the WebSocket with HTTP status \(status)\(body.isEmpty ? "" : ": \(body)")"
+            case .rejected(let status, _, _): "the server refused the WebSocket with HTTP status \(status)"
             case .invalidResponse(let problem): "the server's answer is no WebSocket handshake: \(problem)"
             case .closed: "the server ended the connection during the handshake"
             }

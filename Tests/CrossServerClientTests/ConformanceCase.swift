@@ -1,6 +1,8 @@
 import CrossServerClient
+import CrossServerWebSocket
 import CrossServerWire
 import Foundation
+import HTTPTypes
 import Testing
 
 /// One entry of the table that the clients of the project share: `Clients/conformance/README.md` says what it means.
@@ -94,7 +96,11 @@ struct ConformanceCase: Sendable, CustomTestStringConvertible {
         case "mute": script.answersHeartbeat = false
         case "frozen": script.isFrozen = true
         case "silent": script.handshake = .silent
-        case "refuses": script.handshake = .reject(.unauthorized)
+        case "refuses":
+            var refusal = UpgradeRejection.serviceUnavailable
+            if let status = self.entry["status"] { refusal.status = try status.decode() }
+            if let seconds = self.entry["retryAfter"] { refusal.headers[.retryAfter] = seconds.json }
+            script.handshake = .reject(refusal)
         case let kind?: throw UnknownStep(description: "server \(kind)")
         }
         return script

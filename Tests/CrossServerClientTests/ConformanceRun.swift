@@ -58,7 +58,10 @@ final class ConformanceRun {
         }
         client.on(.pongTimeout) { heard.push(["client": "pong-timeout"]) }
         client.on(.repeatLimit) { limit in heard.push(["client": "repeat-limit", "limit": Payload(limit)]) }
-        client.on(.reconnect) { attempt, _ in heard.push(["client": "reconnect", "attempt": Payload(attempt)]) }
+        client.on(.reconnect) { attempt, delay in
+            let milliseconds = Int(delay / .milliseconds(1))
+            heard.push(["client": "reconnect", "attempt": Payload(attempt), "delay": Payload(milliseconds)])
+        }
         for name in testCase.names("log") {
             switch name {
             case "ping": client.on(.ping) { heard.push(["client": "ping"]) }
@@ -214,6 +217,9 @@ extension ConformanceRun {
         for key in ["client", "code", "reason", "attempt", "limit", "event", "payload", "tag", "text"] {
             guard let expected = step[key] else { continue }
             #expect(heard[key]?.comparable == expected.comparable, "\(key) of \(step.json)")
+        }
+        if let least = step["atLeast"] {
+            #expect(try #require(heard["delay"]).decode(Int.self) >= least.decode(Int.self), "\(step.json)")
         }
     }
 

@@ -91,11 +91,11 @@ import Testing
 
     @Test(.timeLimit(.minutes(1)))
     func handsOutInOrderAndEnds() async {
-        let queue = OccurrenceQueue(maximumCount: 4, maximumBytes: 100)
-        #expect(!queue.append(.open))
-        #expect(!queue.append(Self.message("a")))
+        let queue = OccurrenceQueue(maximumCount: 4, maximumBytes: 100, maximumRunning: 2)
+        #expect(queue.append(.open) == .free)
+        #expect(queue.append(Self.message("a")) == .free)
         queue.finish()
-        #expect(!queue.append(.ping))
+        #expect(queue.append(.ping) == .free)
         let first = await queue.next(onHalfEmpty: {})
         let second = await queue.next(onHalfEmpty: {})
         let third = await queue.next(onHalfEmpty: {})
@@ -106,20 +106,48 @@ import Testing
 
     @Test(.timeLimit(.minutes(1)), arguments: [(4, 1_000), (1_000, 20)])
     func tellsWhenItIsOverAndWhenHalfIsDone(count: Int, bytes: Int) async {
-        let queue = OccurrenceQueue(maximumCount: count, maximumBytes: bytes)
-        for index in 1...4 { #expect(!queue.append(Self.message("12345")), "\(index)") }
-        #expect(queue.append(Self.message("12345")))
-        #expect(queue.append(.pong(.zero)), "left out")
+        let queue = OccurrenceQueue(maximumCount: count, maximumBytes: bytes, maximumRunning: 2)
+        for index in 1...4 { #expect(queue.append(Self.message("12345")) == .free, "\(index)") }
+        #expect(queue.append(Self.message("12345")) == .over)
+        #expect(queue.append(.pong(.zero)) == .over, "left out")
         var handled = 0
         var toldAfter: Int?
         while toldAfter == nil, await queue.next(onHalfEmpty: { toldAfter = handled }) != nil { handled += 1 }
         #expect(toldAfter == 2)
-        #expect(!queue.append(.pong(.zero)))
+        #expect(queue.append(.pong(.zero)) == .free)
+    }
+
+    @Test(arguments: [(4, 1_000), (1_000, 20)])
+    func isFullAtFourTimesItsLimits(count: Int, bytes: Int) {
+        let queue = OccurrenceQueue(maximumCount: count, maximumBytes: bytes, maximumRunning: 2)
+        for index in 1...16 {
+            #expect(queue.append(Self.message("12345")) == (index > 4 ? .over : .free), "\(index)")
+        }
+        #expect(queue.append(Self.message("12345")) == .full)
+        #expect(queue.level == .full)
+    }
+
+    @Test(.timeLimit(.minutes(1)))
+    func whatRunningListenersKeepCounts() async {
+        let queue = OccurrenceQueue(maximumCount: 4, maximumBytes: 10, maximumRunning: 2)
+        _ = queue.append(Self.message("12345"))
+        _ = await queue.next(onHalfEmpty: {})
+        queue.listenerStarted(bytes: 5)
+        queue.listenerStarted(bytes: 5)
+        #expect(queue.append(.open) == .free)
+        #expect(queue.append(Self.message("1")) == .over, "what listeners keep counts")
+        queue.finish()
+        async let next = queue.next(onHalfEmpty: {})
+        #expect(!queue.listenerEnded(bytes: 5))
+        #expect(await next.map { !$0.isMessage } == true)
+        #expect(queue.listenerEnded(bytes: 5))
+        #expect(await queue.next(onHalfEmpty: {}) != nil)
+        #expect(await queue.next(onHalfEmpty: {}) == nil)
     }
 
     @Test(.timeLimit(.minutes(1)))
     func discardsMessagesOnly() async {
-        let queue = OccurrenceQueue(maximumCount: 2, maximumBytes: 100)
+        let queue = OccurrenceQueue(maximumCount: 2, maximumBytes: 100, maximumRunning: 2)
         for _ in 0..<3 { _ = queue.append(Self.message("a")) }
         _ = queue.append(.open)
         queue.discardMessages()
@@ -130,7 +158,7 @@ import Testing
     }
 
     @Test func isBoundedWhateverHappens() async {
-        let queue = OccurrenceQueue(maximumCount: 4, maximumBytes: 100)
+        let queue = OccurrenceQueue(maximumCount: 4, maximumBytes: 100, maximumRunning: 2)
         for _ in 0..<1_000 { _ = queue.append(.reconnect(attempt: 1, delay: .zero)) }
         queue.finish()
         var count = 0
@@ -144,7 +172,7 @@ import Testing
         let changes: [(inout WebSocketConnector.Configuration) -> Void] = [
             { $0.pingInterval = .zero }, { $0.pongTimeout = .seconds(-1) }, { $0.connectTimeout = .zero },
             { $0.maximumMessageSize = 0 }, { $0.repeatLimit = -1 }, { $0.fastReconnectThreshold = -1 },
-            { $0.maximumQueuedMessages = 0 },
+            { $0.maximumQueuedMessages = 0 }, { $0.maximumRunningListeners = 0 },
         ]
         for change in changes {
             var configuration = WebSocketConnector.Configuration()

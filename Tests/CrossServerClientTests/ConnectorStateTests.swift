@@ -27,7 +27,7 @@ import Testing
         #expect(state.start() == nil)
     }
 
-    @Test func failedAttemptsWaitLongerAndOpeningResetsThem() {
+    @Test func failedAttemptsWaitLongerAndAConnectionThatHoldsResetsThem() {
         var state = Self.state()
         _ = state.start()
         #expect(state.attemptFailed(random: 1) == .wait(attempt: 1, delay: .seconds(1)))
@@ -35,24 +35,72 @@ import Testing
         #expect(state.waited() == .connect)
         #expect(state.attemptFailed(random: 1) == .wait(attempt: 2, delay: .seconds(2)))
         _ = state.waited()
+        #expect(state.isReconnecting)
         state.opened()
         #expect(!state.isReconnecting)
-        #expect(state.connectionEnded(withError: true, random: 1) == .wait(attempt: 1, delay: .seconds(1)))
+        #expect(state.connectionEnded(.init(isError: true), random: 1) == .wait(attempt: 3, delay: .seconds(4)))
+        _ = state.waited()
+        state.opened()
+        let end = ConnectorState.End(isError: true, hasHeld: true)
+        #expect(state.connectionEnded(end, random: 1) == .wait(attempt: 1, delay: .seconds(1)))
+    }
+
+    @Test func aConnectionThatDoesNotLastIsAnAttempt() {
+        var state = Self.opened(repeatLimit: 2)
+        for attempt in 1...2 {
+            #expect(state.connectionEnded(.init(), random: 1) == nil)
+            #expect(!state.isReconnecting)
+            let wait = ConnectorState.Action.wait(attempt: attempt, delay: .seconds(attempt))
+            #expect(state.reconnect(resetAttempts: false, random: 1) == wait)
+            _ = state.waited()
+            state.opened()
+        }
+        _ = state.connectionEnded(.init(), random: 1)
+        #expect(state.reconnect(resetAttempts: false, random: 1) == .repeatLimit(2))
     }
 
     @Test func aCloseWaitsForTheApplication() {
         var state = Self.opened()
-        #expect(state.connectionEnded(withError: false, random: 1) == nil)
+        #expect(state.connectionEnded(.init(hasHeld: true), random: 1) == nil)
         #expect(state.phase == .disconnected)
         #expect(state.reconnect(resetAttempts: false, random: 1) == .wait(attempt: 1, delay: .seconds(1)))
         #expect(state.reconnect(resetAttempts: false, random: 1) == nil)
+    }
+
+    @Test func aRefusedLoginWaitsForTheApplication() {
+        var state = Self.state()
+        _ = state.start()
+        #expect(state.attemptFailed(.stop, random: 1) == nil)
+        #expect(state.phase == .disconnected)
+        #expect(!state.isReconnecting)
+        #expect(state.reconnect(resetAttempts: false, random: 1) == .wait(attempt: 1, delay: .seconds(8)))
+        #expect(state.reconnect(resetAttempts: true, random: 1) == .wait(attempt: 1, delay: .seconds(1)))
+        _ = state.waited()
+        state.opened()
+        // Told by a Close frame, even if an error came with it.
+        #expect(state.connectionEnded(.init(isError: true, isRefusal: true), random: 1) == nil)
+        #expect(state.reconnect(resetAttempts: false, random: 1) == .wait(attempt: 2, delay: .seconds(8)))
+        _ = state.waited()
+        state.opened()
+        _ = state.connectionEnded(.init(), random: 1)
+        #expect(state.reconnect(resetAttempts: false, random: 1) == .wait(attempt: 3, delay: .seconds(4)))
+    }
+
+    @Test func otherRefusals() {
+        var state = Self.state()
+        _ = state.start()
+        #expect(state.attemptFailed(.retryRarely, random: 1) == .wait(attempt: 1, delay: .seconds(8)))
+        _ = state.waited()
+        #expect(state.attemptFailed(.retry(after: .seconds(30)), random: 1) == .wait(attempt: 2, delay: .seconds(32)))
+        _ = state.waited()
+        #expect(state.attemptFailed(random: 1) == .wait(attempt: 3, delay: .seconds(4)))
     }
 
     @Test func reconnectingAnOpenConnectionClosesItFirst() {
         var state = Self.opened()
         #expect(state.reconnect(resetAttempts: false, random: 1) == .closeConnection)
         #expect(state.reconnect(resetAttempts: false, random: 1) == nil)
-        #expect(state.connectionEnded(withError: false, random: 1) == .wait(attempt: 1, delay: .seconds(1)))
+        #expect(state.connectionEnded(.init(hasHeld: true), random: 1) == .wait(attempt: 1, delay: .seconds(1)))
     }
 
     @Test func resettingReplacesTheWait() {
@@ -75,9 +123,11 @@ import Testing
             _ = state.waited()
         }
         #expect(state.attemptFailed(random: 1) == .repeatLimit(limit))
-        #expect(state.phase == .finished)
-        #expect(state.reconnect(resetAttempts: true, random: 1) == nil)
+        #expect(state.phase == .exhausted)
         #expect(!state.isReconnecting)
+        #expect(state.reconnect(resetAttempts: false, random: 1) == nil)
+        let anew = state.reconnect(resetAttempts: true, random: 1)
+        #expect(anew == (limit == 0 ? nil : .wait(attempt: 1, delay: .seconds(1))))
     }
 
     @Test func closingIsFinalFromEveryPhase() {
@@ -102,16 +152,22 @@ import Testing
         #expect(open.close() == .closeConnection)
         #expect(open.close() == nil)
         #expect(open.reconnect(resetAttempts: true, random: 1) == nil)
-        #expect(open.connectionEnded(withError: true, random: 1) == .finish)
+        #expect(open.connectionEnded(.init(isError: true), random: 1) == .finish)
 
         var reconnecting = Self.opened()
         _ = reconnecting.reconnect(resetAttempts: false, random: 1)
         #expect(reconnecting.close() == nil)
-        #expect(reconnecting.connectionEnded(withError: false, random: 1) == .finish)
+        #expect(reconnecting.connectionEnded(.init(), random: 1) == .finish)
 
         var disconnected = Self.opened()
-        _ = disconnected.connectionEnded(withError: false, random: 1)
+        _ = disconnected.connectionEnded(.init(), random: 1)
         #expect(disconnected.close() == .finish)
         #expect(disconnected.close() == nil)
+
+        var exhausted = Self.state(repeatLimit: 0)
+        _ = exhausted.start()
+        _ = exhausted.attemptFailed(random: 1)
+        #expect(exhausted.close() == .finish)
+        #expect(exhausted.reconnect(resetAttempts: true, random: 1) == nil)
     }
 }

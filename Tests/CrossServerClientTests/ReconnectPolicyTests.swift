@@ -18,6 +18,17 @@ import Testing
         #expect(self.policy.delay(attempt: attempt, random: 0) == .milliseconds(seconds * 500))
     }
 
+    @Test func waitsLongestAfterARefusal() {
+        #expect(self.policy.delay(attempt: 1, isRefused: true, random: 1) == .seconds(120))
+        #expect(self.policy.delay(attempt: 9, isRefused: true, random: 0) == .seconds(60))
+    }
+
+    @Test func whatTheServerAsksComesOnTop() {
+        #expect(self.policy.delay(attempt: 1, asked: .seconds(30), random: 1) == .seconds(33))
+        #expect(self.policy.delay(attempt: 1, asked: .seconds(30), random: 0) == .milliseconds(31_500))
+        #expect(self.policy.delay(attempt: 1, asked: .seconds(999_999), random: 1) == .seconds(3_603))
+    }
+
     @Test func shortensTheFirstWaitToo() {
         #expect(self.policy.delay(attempt: 1, random: 0.5) == .milliseconds(2_250))
     }

@@ -3,6 +3,7 @@ import CrossServerTesting
 import Logging
 import ServiceLifecycle
 import ServiceLifecycleTestKit
+import Synchronization
 import Testing
 
 @Suite struct ReconnectTests {
@@ -118,22 +119,32 @@ import Testing
         let server = try await ScriptedServer.start()
         let url = server.url
         try await server.kill()
-        let client = try WebSocketConnector(url: url, configuration: .quick { $0.repeatLimit = 2 })
-        let log = EventLog(of: client)
-        try await client.run()
-        #expect(log.all == ["error", "reconnect 1", "error", "reconnect 2", "error", "repeat-limit 2"])
-        #expect(!client.isReconnecting)
+        try await withClient(url, .quick { $0.repeatLimit = 2 }) { client, log in
+            try await log.wait(for: "repeat-limit 2")
+            let round = ["error", "reconnect 1", "error", "reconnect 2", "error", "repeat-limit 2"]
+            #expect(log.all == round)
+            #expect(!client.isReconnecting)
+            client.reconnect()
+            client.reconnect(resetAttempts: true)
+            try await log.wait(for: "repeat-limit 2", count: 2)
+            #expect(log.all == round + ["reconnect 1", "error", "reconnect 2", "error", "repeat-limit 2"])
+        }
     }
 
     @Test(.timeLimit(.minutes(1)))
     func aRefusedHandshakeIsAnErrorThatSaysWhy() async throws {
         try await withScriptedServer(.init(handshake: .reject(.unauthorized))) { server in
-            let client = try WebSocketConnector(url: server.url, configuration: .quick { $0.repeatLimit = 0 })
-            let seen = EventLog()
-            client.on(.error) { error in seen.add("\(error)") }
+            let client = try WebSocketConnector(url: server.url, configuration: .quick())
+            let errors = Mutex<[WebSocketConnectorError]>([])
+            client.on(.error) { error in
+                if let error = error as? WebSocketConnectorError { errors.withLock { $0.append(error) } }
+                client.manualClose()
+            }
             try await client.run()
-            #expect(seen.all.count == 1)
-            #expect(seen.all.first?.contains("401") == true)
+            let error = try #require(errors.withLock { $0.first })
+            #expect(error.code == .authenticationFailed)
+            #expect(error.status == 401)
+            #expect(error.message == "the server refused the WebSocket with HTTP status 401: Unauthorized")
         }
     }
 
@@ -146,6 +157,7 @@ import Testing
             }
             let client = try WebSocketConnector(url: server.url, configuration: configuration)
             let log = EventLog(of: client)
+            client.on(.repeatLimit) { [weak client] _ in client?.manualClose() }
             client.on(.error) { error in log.add("\((error as? WebSocketConnectorError)?.code.description ?? "?")") }
             try await client.run()
             #expect(

@@ -18,30 +18,42 @@ private struct Tell: Event {
 
 /// Replies to what the server asks.
 @Suite(.timeLimit(.minutes(2))) struct ReplyTests {
+    /// - Returns: the answers in the order of their ids.
     private func answers(
         to texts: [String],
+        count: Int,
         prepare: (WebSocketConnector) -> Void
     ) async throws -> [String] {
         try await withScriptedServer { server in
             try await withClient(server.url, prepare: prepare) { _, log in
                 try await log.wait(for: "open")
                 for text in texts { server.connections[0].send(text) }
-                // Listeners run in order: the answer to this one is the last.
+                // Listeners start in order: what is not answered has been looked at when this one is.
                 server.connections[0].send(#"{"event":"nobody listens","requestId":"last"}"#)
-                try await eventually { server.connections[0].texts.last?.contains("\"last\"") == true }
-                return server.connections[0].texts.dropLast()
+                try await eventually {
+                    server.connections[0].texts.count > count
+                        && server.connections[0].texts.contains { $0.contains("\"last\"") }
+                }
+                return try server.connections[0].texts.sorted { try Self.id(of: $0) < Self.id(of: $1) }.dropLast()
             }
         }
     }
 
+    private static func id(of answer: String) throws -> String {
+        try #require(Payload(json: answer)["requestId"]?.string)
+    }
+
     @Test func everyFormOfListenerReplies() async throws {
-        let answers = try await self.answers(to: [
-            #"{"event":"ask","payload":{"q":1},"requestId":"1"}"#, #"{"event":"ask","payload":{"q":2}}"#,
-            #"{"event":"async","payload":{"q":1},"requestId":"2"}"#,
-            #"{"event":"raw","payload":[1, 2],"requestId":"\u0033"}"#, #"{"event":"raw","payload":[1, 2]}"#,
-            #"{"event":"raw async","requestId":"4"}"#, #"{"event":"tell","payload":{"text":"x"},"requestId":"5"}"#,
-            #"{"event":"plain","requestId":"6"}"#,
-        ]) { client in
+        let answers = try await self.answers(
+            to: [
+                #"{"event":"ask","payload":{"q":1},"requestId":"1"}"#, #"{"event":"ask","payload":{"q":2}}"#,
+                #"{"event":"async","payload":{"q":1},"requestId":"2"}"#,
+                #"{"event":"raw","payload":[1, 2],"requestId":"\u0033"}"#, #"{"event":"raw","payload":[1, 2]}"#,
+                #"{"event":"raw async","requestId":"4"}"#, #"{"event":"tell","payload":{"text":"x"},"requestId":"5"}"#,
+                #"{"event":"plain","requestId":"6"}"#,
+            ],
+            count: 6
+        ) { client in
             client.on(Ask.self) { ask in Ask.Reply(a: ask.q + 1) }
             client.on("async") { payload, reply in
                 await Task.yield()
@@ -69,10 +81,13 @@ private struct Tell: Event {
 
     @Test func failuresAreAnswered() async throws {
         struct Secret: Error {}
-        let answers = try await self.answers(to: [
-            #"{"event":"ask","payload":{},"requestId":"1"}"#, #"{"event":"secret","requestId":"2"}"#,
-            #"{"event":"told","requestId":"3"}"#, #"{"event":"nobody","requestId":"4"}"#,
-        ]) { client in
+        let answers = try await self.answers(
+            to: [
+                #"{"event":"ask","payload":{},"requestId":"1"}"#, #"{"event":"secret","requestId":"2"}"#,
+                #"{"event":"told","requestId":"3"}"#, #"{"event":"nobody","requestId":"4"}"#,
+            ],
+            count: 4
+        ) { client in
             client.on(Ask.self) { ask in
                 await Task.yield()
                 return Ask.Reply(a: ask.q)
@@ -98,7 +113,7 @@ private struct Tell: Event {
 
     @Test func theFirstReturnedValueIsSent() async throws {
         let texts = [#"{"event":"ask","payload":{"q":1},"requestId":"1"}"#]
-        let answers = try await self.answers(to: texts) { client in
+        let answers = try await self.answers(to: texts, count: 1) { client in
             client.on("ask") { _ in throw CancellationError() }
             client.on("ask") { _ in }
             client.on(Ask.self) { _ in
@@ -142,10 +157,14 @@ private struct Tell: Event {
     @Test(arguments: ["7", "{}", #""\#(String(repeating: "a", count: 65))""#, "null"])
     func otherIdsAskForNothing(id: String) async throws {
         let seen = EventLog()
-        let answers = try await self.answers(to: [
-            #"{"event":"ask","payload":{"q":1},"requestId":\#(id)}"#, #"{"requestId":\#(id)}"#, #"{"requestId":"x"}"#,
-            #"{"event":"ask","payload":{"q":2},"requestId":"1","callbackId":"2"}"#,
-        ]) { client in
+        let answers = try await self.answers(
+            to: [
+                #"{"event":"ask","payload":{"q":1},"requestId":\#(id)}"#, #"{"requestId":\#(id)}"#,
+                #"{"requestId":"x"}"#,
+                #"{"event":"ask","payload":{"q":2},"requestId":"1","callbackId":"2"}"#,
+            ],
+            count: 0
+        ) { client in
             client.on("ask") { payload, reply in seen.add("\(payload.json) \(reply == nil)") }
         }
         #expect(answers.isEmpty)

@@ -57,6 +57,7 @@ import Testing
                 logger: Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() })
             )
             let log = EventLog(of: client)
+            client.on(.repeatLimit) { [weak client] _ in client?.manualClose() }
             try await client.run()
             #expect(log.all == ["error", "repeat-limit 0"])
         }

@@ -80,9 +80,10 @@ class Run {
   }
 
   async performClient(step) {
-    const { within: limit, ...expected } = step;
+    const { within: limit, atLeast, ...expected } = step;
     const heard = await this.heard.next(limit);
     for (const key of Object.keys(expected)) assert.deepEqual(heard[key], expected[key], JSON.stringify(heard));
+    if (atLeast !== undefined) assert.ok(heard.delay >= atLeast, JSON.stringify(heard));
   }
 
   async performSkipTo({ skipTo, ...expected }) {
@@ -162,7 +163,7 @@ function details(event, argument) {
   switch (event) {
     case 'close': return { code: argument.code, reason: argument.reason };
     case 'error': return { code: argument.code };
-    case 'reconnect': return { attempt: argument.repeat };
+    case 'reconnect': return { attempt: argument.repeat, delay: argument.timeout };
     case 'repeat-limit': return { limit: argument };
     case 'message': return { text: argument };
     default: return {};
@@ -188,7 +189,8 @@ for (const testCase of table.cases) {
     // Listeners that fail are logged.
     const log = mock.method(console, 'error', () => {});
     mock.method(console, 'warn', () => {});
-    const server = await ScriptedServer.start(testCase.server);
+    const { status, retryAfter } = testCase;
+    const server = await ScriptedServer.start(testCase.server, { status, retryAfter });
     const run = new Run(testCase, server);
     try {
       for (const [index, step] of testCase.steps.entries()) {

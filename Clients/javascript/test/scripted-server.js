@@ -11,17 +11,19 @@ const { Inbox } = require('./inbox.js');
  * - `frozen`: reads nothing after the handshake, like a stopped process;
  * - `broken`: sends what is no frame after the handshake;
  * - `silent`: accepts TCP connections and never says a word;
- * - `refuses`: answers each handshake with 401.
+ * - `refuses`: answers each handshake with `status`, and asks to come again after `retryAfter` seconds.
  */
 class ScriptedServer {
-  static async start(kind = 'normal') {
-    const server = new ScriptedServer(kind);
+  static async start(kind = 'normal', options = {}) {
+    const server = new ScriptedServer(kind, options);
     await server.listen(0);
     return server;
   }
 
-  constructor(kind) {
+  constructor(kind, { status = 503, retryAfter }) {
     this.kind = kind;
+    this.refusal = `HTTP/1.1 ${status} No\r\nContent-Length: 0\r\n`;
+    if (retryAfter !== undefined) this.refusal += `Retry-After: ${retryAfter}\r\n`;
     /** TCP connections, with or without a handshake. */
     this.accepts = 0;
     /** Of the newest connection. */
@@ -43,7 +45,7 @@ class ScriptedServer {
     const upgrades = new WebSocketServer({ noServer: true });
     this.http.on('upgrade', (request, socket, head) => {
       if (this.kind === 'silent') return;
-      if (this.kind === 'refuses') return socket.end('HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n');
+      if (this.kind === 'refuses') return socket.end(`${this.refusal}\r\n`);
       upgrades.handleUpgrade(request, socket, head, (webSocket) => this.accepted(request, socket, webSocket));
     });
     await new Promise((resolve, reject) => {

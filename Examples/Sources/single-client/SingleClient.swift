@@ -28,9 +28,16 @@ struct SingleClient: AsyncParsableCommand {
             print("closed: \(close.code) \(close.reason)")
             if close.code.allowsReconnect { client.reconnect() } else { client.manualClose() }
         }
-        client.on(.error) { error in print("error: \(error)") }
+        client.on(.error) { error in
+            print("error: \(error)")
+            // A server that refuses who this is refuses it again.
+            if (error as? WebSocketConnectorError)?.code == .authenticationFailed { client.manualClose() }
+        }
         client.on(.reconnect) { attempt, delay in print("attempt \(attempt) follows in \(delay)") }
-        client.on(.repeatLimit) { limit in print("gave up after \(limit) attempts") }
+        client.on(.repeatLimit) { limit in
+            print("gave up after \(limit) attempts")
+            client.manualClose()
+        }
         client.on(.pong) { roundTrip in print("round trip: \(roundTrip)") }
 
         client.on("serverSay") { payload in print("serverSay: \(payload.json)") }

@@ -1,3 +1,4 @@
+import CrossServerWebSocket
 import CrossServerWire
 import Logging
 import NIOCore
