@@ -36,6 +36,37 @@ import Testing
         }
     }
 
+    /// Also those without an id, and none that has not shaken hands.
+    @Test func allClientsCanBeListed() async throws {
+        try await withServer { adapter in
+            adapter.onWebSocketEvent(.connection) { socket, request in
+                if let id = request.parameters["id"] { try adapter.setUserSocket(id, socket) }
+            }
+            adapter.onWebSocketEvent("count") { [unowned adapter] _, _, reply async in
+                reply?(Payload(await adapter.sockets.count))
+            }
+        } run: { server in
+            let adapter = server.adapter
+            let silent = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+                .connect(to: server.address).get()
+            try await eventually { adapter.statistics.connections == 1 }
+            #expect(adapter.socketClientCount == 0)
+            #expect(await adapter.sockets.isEmpty)
+            let clients = [try await server.connect("/?id=1"), try await server.connect("/nobody")]
+            try await eventually { adapter.socketClientCount == 2 }
+            #expect(adapter.statistics.connections == 3)
+            let sockets = await adapter.sockets
+            #expect(Set(sockets.map(\.request.target)) == ["/?id=1", "/nobody"])
+            #expect(Set(sockets.map(\.id)) == ["1", nil])
+            #expect(try await clients[0].request("count") == 2)
+            sockets.first { $0.id == nil }?.close()
+            _ = try await clients[1].closed()
+            try await eventually { adapter.socketClientCount == 1 }
+            #expect(await adapter.sockets.map(\.id) == ["1"])
+            try await silent.close()
+        }
+    }
+
     @Test func aClientIsKnownWhenItLearnsThatItIsConnected() async throws {
         // Not the client's, which would have to wait anyhow.
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)

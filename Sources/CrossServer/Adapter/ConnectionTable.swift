@@ -9,6 +9,8 @@ final class ConnectionTable: Sendable {
 
     private struct State {
         var count = 0
+        /// Those of them that have shaken hands.
+        var clients = 0
         var byAddress: [String: Int] = [:]
         var waiters: [CheckedContinuation<Void, Never>] = []
     }
@@ -30,6 +32,7 @@ final class ConnectionTable: Sendable {
     }
 
     var count: Int { self.state.withLock { $0.count } }
+    var clients: Int { self.state.withLock { $0.clients } }
 
     func admit(_ remoteAddress: SocketAddress?) -> Result {
         // The address is needed as text only when it is counted.
@@ -45,9 +48,15 @@ final class ConnectionTable: Sendable {
         }
     }
 
-    func release(_ admission: Admission) {
+    /// A connection that was let in has shaken hands: it is to be released as a client.
+    func opened() {
+        self.state.withLock { $0.clients += 1 }
+    }
+
+    func release(_ admission: Admission, isClient: Bool = false) {
         let waiters = self.state.withLock { state -> [CheckedContinuation<Void, Never>] in
             state.count -= 1
+            if isClient { state.clients -= 1 }
             if let address = admission.address, let count = state.byAddress[address] {
                 state.byAddress[address] = count > 1 ? count - 1 : nil
             }

@@ -70,7 +70,8 @@ extension WebSocketCrossServerAdapter {
         self.clients.change { $0.leave(id, RoomName(namespace: namespace, room: room)) }
     }
 
-    /// Takes everyone out of a room, which ends it, on every server of ours.
+    /// Takes everyone out of a room, which ends it, on every server of this library. The original's `removeRoom` does so on
+    /// its own server alone: that is `localOnly`.
     ///
     /// - Parameter localOnly: only on this server.
     /// - Throws: ``CrossServerError`` with `busUnavailable` or `overloaded`: the room is removed on this server only.

@@ -74,8 +74,21 @@ extension WebSocketCrossServerAdapter {
         self.clients.read { $0.members[id] }
     }
 
-    /// Connections of this server, with or without an id, from the accept until their `close` listeners have run.
-    public var socketClientCount: Int { self.connections.count }
+    /// Clients of this server, with or without an id, from the end of their handshake until their `close` listeners have
+    /// run.
+    public var socketClientCount: Int { self.connections.clients }
+
+    /// The clients of this server that are connected now, with or without an id, in no order.
+    ///
+    /// Each event loop is asked in turn: who comes or goes meanwhile may be among them or not. To send something to all,
+    /// ``broadcast(_:_:localOnly:delivery:)`` is cheaper.
+    public var sockets: [ClientSocket] {
+        get async {
+            var sockets: [ClientSocket] = []
+            for loop in self.loops.all { sockets += await loop.sockets() }
+            return sockets
+        }
+    }
 
     /// The ids that are bound on this server.
     public var socketIds: [String] {
@@ -87,6 +100,6 @@ extension WebSocketCrossServerAdapter {
             guard let id = socket.id else { return }
             _ = registry.release(id, heldBy: socket)
         }
-        self.connections.release(socket.admission)
+        self.connections.release(socket.admission, isClient: true)
     }
 }

@@ -43,6 +43,7 @@ final class ClientConnection {
         self.handler = handler
         self.socket.connection = self
         self.socket.loop.connections.add(self)
+        self.adapter.connections.opened()
         let socket = self.socket
         // The handler is added to the pipeline after this call; what the client sends meanwhile is queued.
         socket.loop.eventLoop.execute {

@@ -21,7 +21,8 @@ final class LocalClients: Sendable {
 
     /// What is told to other servers.
     var load: (connections: Int, rooms: Int) {
-        (self.connections.count, self.read { $0.namespaces.values.reduce(0) { $0 + $1.count } })
+        let rooms = self.read { $0.namespaces.values.reduce(0) { $0 + $1.count } }
+        return (self.connections.clients, rooms)
     }
 
     func read<Result>(_ body: (borrowing Registry<ClientSocket>) throws -> Result) rethrows -> Result {

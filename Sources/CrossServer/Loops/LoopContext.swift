@@ -62,6 +62,13 @@ final class LoopContext: Sendable {
         }
     }
 
+    /// The clients of the loop that are connected, from any thread.
+    func sockets() async -> [ClientSocket] {
+        await withCheckedContinuation { continuation in
+            self.post { continuation.resume(returning: self.connections.all.map(\.socket).filter(\.isOpen)) }
+        }
+    }
+
     /// Hands a message to one connection: as ``post(_:)``, but without a detour when on the loop.
     func post(_ message: EncodedMessage, to socket: ClientSocket) -> Bool {
         guard self.eventLoop.inEventLoop else {
