@@ -5,10 +5,13 @@ which writes JSON.
 """
 
 import atexit
+import datetime
 import json
 import subprocess
 import sys
 import traceback
+
+import msgpack
 
 import hostile_bus
 from original_node import REPLY, OriginalNode, bare, pack, unpack
@@ -38,7 +41,7 @@ class Emit:
 
 
 def asks_ours(url, crossserver):
-    """Every server answers on the bridge with the original's bytes, each in its own encoding."""
+    """Every server answers on the bridge with the original's bytes, in the encoding of the request."""
     for encoding in OURS.values():
         node = OriginalNode(url, "originalNode", encoding)
         for emit in (node.emit, node.emit_with_promise):
@@ -47,7 +50,7 @@ def asks_ours(url, crossserver):
                 emit("echo", payload, [], callback_id)
                 replies = node.replies(callback_id, 2)
                 for server, raw in replies.items():
-                    expected = node.reply_bytes(server, callback_id, {"echo": payload, "server": server}, OURS[server])
+                    expected = node.reply_bytes(server, callback_id, {"echo": payload, "server": server}, encoding)
                     assert raw == expected, (raw[:300], expected[:300])
                 assert set(replies) == set(OURS)
 
@@ -58,7 +61,23 @@ def asks_without_payload(url, crossserver):
     data = {"event": "echo", "senderServer": node.name, "targetServer": ["serverB"], "callbackId": callback_id}
     node.publish({"data": data})
     raw = node.replies(callback_id, 1)["serverB"]
-    assert raw == node.reply_bytes("serverB", callback_id, {"server": "serverB"}, "json"), raw
+    assert raw == node.reply_bytes("serverB", callback_id, {"server": "serverB"}, "msgpack"), raw
+
+
+def asks_with_what_json_has_not(url, crossserver):
+    """What MessagePack holds and JSON does not comes back as `JSON.stringify` writes it: see FromNode.md."""
+    sent = [
+        float("nan"), float("inf"), float("-inf"),
+        msgpack.Timestamp.from_datetime(datetime.datetime(2024, 2, 29, 12, tzinfo=datetime.timezone.utc)),
+        b"\x01\xff",
+    ]
+    expected = [None, None, None, "2024-02-29T12:00:00.000Z", {"type": "Buffer", "data": [1, 255]}]
+    node = OriginalNode(url, "originalNode")
+    for payload, answer in ((sent, expected), (dict(zip("abcde", sent)), dict(zip("abcde", expected)))):
+        callback_id = node.next_id()
+        node.emit("echo", payload, [], callback_id)
+        for server, raw in node.replies(callback_id, 2).items():
+            assert raw == node.reply_bytes(server, callback_id, {"echo": answer, "server": server}, "msgpack"), raw
 
 
 def asks_one(url, crossserver):
@@ -97,7 +116,7 @@ def counts_rooms(url, crossserver):
         callback_id = node.next_id()
         node.emit_with_promise("countRoom", payload, [], callback_id)
         for server, raw in node.replies(callback_id, 2).items():
-            assert raw == node.reply_bytes(server, callback_id, {"count": 0}, OURS[server]), raw
+            assert raw == node.reply_bytes(server, callback_id, {"count": 0}, "msgpack"), raw
     callback_id = node.next_id()
     node.emit("countRoom", {"namespace": "chat"}, ["serverA"], callback_id)
     data = unpack(node.replies(callback_id, 1)["serverA"])["data"]
@@ -204,6 +223,7 @@ def large(url, crossserver):
 CONVERSATIONS = {
     "asksOurs": asks_ours,
     "asksWithoutPayload": asks_without_payload,
+    "asksWithWhatJSONHasNot": asks_with_what_json_has_not,
     "asksOne": asks_one,
     "ownName": own_name,
     "countsRooms": counts_rooms,

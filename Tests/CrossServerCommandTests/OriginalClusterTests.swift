@@ -9,7 +9,7 @@ extension EndToEnd {
         @Test(
             .timeLimit(.minutes(3)),
             arguments: [
-                ["asksOurs", "asksWithoutPayload", "asksOne", "ownName", "countsRooms"],
+                ["asksOurs", "asksWithoutPayload", "asksWithWhatJSONHasNot", "asksOne", "ownName", "countsRooms"],
                 ["answersOurs", "answersWithoutPayload", "answersAll"], ["falseReplies", "lateReply"],
                 ["garbage", "large"],
             ]

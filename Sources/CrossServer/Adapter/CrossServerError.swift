@@ -1,5 +1,5 @@
 /// Why a call could not be carried out.
-public struct CrossServerError: Error, Sendable, CustomStringConvertible {
+public struct CrossServerError: Error, Sendable, Hashable, CustomStringConvertible {
     /// What went wrong. More codes may come.
     public struct Code: Hashable, Sendable, CustomStringConvertible {
         public let description: String
@@ -33,7 +33,7 @@ public struct CrossServerError: Error, Sendable, CustomStringConvertible {
         public static let idTaken = Code(description: "ID_TAKEN")
         /// Another server of the cluster has this one's name.
         public static let nameTaken = Code(description: "NAME_TAKEN")
-        /// An option of the configuration has a value that makes no sense.
+        /// An option of the configuration has a value that makes no sense, or a call needs another value of it.
         public static let invalidConfiguration = Code(description: "INVALID_CONFIGURATION")
     }
 

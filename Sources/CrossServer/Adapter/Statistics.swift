@@ -3,7 +3,7 @@ import Synchronization
 extension WebSocketCrossServerAdapter {
     /// What a server holds now, and what it has counted since its start.
     public struct Statistics: Sendable, Hashable, Codable {
-        /// Connections, from the accept until their `close` listeners have run.
+        /// Connections, from the accept until their `close` listeners have run, also those that have not shaken hands.
         public var connections: Int
         /// Ids that are bound to a connection.
         public var boundIds: Int
@@ -45,7 +45,8 @@ extension WebSocketCrossServerAdapter {
             public var invalidMessages: Int
             /// Events for which no asynchronous listener was started, because too many ran.
             public var handlersRefused: Int
-            /// Replies that could not be sent, and messages that waited in vain: see ``UnsentMessage``.
+            /// Replies that could not be sent, messages that waited in vain (``UnsentMessage``), and events that only some of
+            /// the servers they were for have got (``UnreachedServer``).
             public var messagesNotSent: Int
             /// Errors that listeners of other servers' events threw.
             public var handlerFailures: Int

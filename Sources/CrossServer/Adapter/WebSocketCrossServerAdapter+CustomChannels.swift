@@ -18,7 +18,8 @@ extension WebSocketCrossServerAdapter {
             case .json: payload.buffer
             case .messagePack: try payload.messagePack()
             }
-        try self.cluster.publish(message, on: bus, to: channel, completion: nil)
+        let link = self.cluster.preferredLink
+        try self.cluster.publish(message, on: bus, to: channel, over: link, completion: nil)
     }
 
     /// Wants the messages of channels, beside ``Configuration/Cluster/customChannels``.
@@ -82,7 +83,10 @@ extension WebSocketCrossServerAdapter {
         guard !channel.isEmpty, !self.cluster.channels.isReserved(channel) else {
             throw CrossServerError(
                 .invalidName,
-                "a channel's name is not empty and does not begin with a prefix of the framework: \(channel)"
+                """
+                a channel's name must not be empty or begin with a prefix of the framework: "\(channel)"; channels of \
+                rooms are subscribed by themselves, and with cluster.presetRoomNamespaces for ever
+                """
             )
         }
     }

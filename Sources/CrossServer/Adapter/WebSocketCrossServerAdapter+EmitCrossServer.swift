@@ -8,11 +8,12 @@ extension WebSocketCrossServerAdapter {
     /// - Parameters:
     ///   - exceptSelf: this server does not handle it.
     ///   - delivery: best effort for an event that is worthless when it is late, `latest` for one of which only
-    ///     the newest counts.
-    /// - Returns: the servers among those meant that live and do not get it, since no link connects them with this one.
-    /// - Throws: ``CrossServerError`` with `invalidName`, `busUnavailable`, `overloaded` or `messageTooLarge`, with
-    ///   `unreachable` when that holds for all who were named, or ``BusMessageError`` when MessagePack cannot hold the
-    ///   payload. Nothing was sent then.
+    ///     the newest counts. To other servers; this one handles it in any case.
+    /// - Returns: the servers among those meant that do not get it, while others do, and why.
+    /// - Throws: when nobody gets it, this server included: ``CrossServerError`` with `invalidName`, `busUnavailable`,
+    ///   `overloaded` or `messageTooLarge`, with `unreachable` when no link leads to those who were named, with
+    ///   `invalidConfiguration` when ``Configuration/Delivery/latest(key:)`` cannot be had; ``BusMessageError`` when
+    ///   MessagePack cannot hold the payload.
     @discardableResult
     public func emitCrossServer(
         _ event: String,
@@ -20,7 +21,7 @@ extension WebSocketCrossServerAdapter {
         to target: CrossServerTarget = .all,
         exceptSelf: Bool = false,
         delivery: Configuration.Delivery = .ordered
-    ) throws -> [String] {
+    ) throws -> [UnreachedServer] {
         try self.cluster.emit(
             event,
             payload,
@@ -28,7 +29,7 @@ extension WebSocketCrossServerAdapter {
             exceptSelf: exceptSelf,
             delivery: delivery,
             completion: nil
-        ).unreachable
+        ).unreached
     }
 
     /// Sends an event to other servers, and to this one.
@@ -40,7 +41,7 @@ extension WebSocketCrossServerAdapter {
         to target: CrossServerTarget = .all,
         exceptSelf: Bool = false,
         delivery: Configuration.Delivery = .ordered
-    ) throws -> [String] {
+    ) throws -> [UnreachedServer] {
         let payload = try Payload(encoding: event)
         return try self.emitCrossServer(E.name, payload, to: target, exceptSelf: exceptSelf, delivery: delivery)
     }
@@ -51,7 +52,8 @@ extension WebSocketCrossServerAdapter {
     ///
     /// - Returns: how many other servers heard it; nil when the bus does not know.
     /// - Throws: as ``emitCrossServer(_:_:to:exceptSelf:delivery:)``; ``BusError`` with `outcomeUnknown` when the connection was
-    ///   lost before the answer.
+    ///   lost before the answer. To several servers an event goes in several messages: an error then says that at least
+    ///   one of them was not sent, or perhaps not.
     @discardableResult
     public func emitCrossServerConfirmed(
         _ event: String,
@@ -62,7 +64,7 @@ extension WebSocketCrossServerAdapter {
         try await withCheckedThrowingContinuation { continuation in
             do {
                 let emission = try self.cluster.emit(event, payload, to: target, exceptSelf: exceptSelf) { result in
-                    continuation.resume(with: result.mapError { $0 })
+                    continuation.resume(with: result)
                 }
                 if !emission.isPublished { continuation.resume(returning: 0) }
             } catch {

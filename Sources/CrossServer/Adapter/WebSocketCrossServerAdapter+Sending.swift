@@ -10,13 +10,15 @@ extension WebSocketCrossServerAdapter {
     /// - Parameter delivery: to other servers; best effort for a message that is worthless when it is late, `latest` for one of which only
     ///   the newest counts.
     /// - Throws: ``CrossServerError`` with `overloaded` when clients of this server did not get it; with
-    ///   `busUnavailable`, `overloaded` or `messageTooLarge` when those of other servers do not.
+    ///   `busUnavailable`, `overloaded` or `messageTooLarge` when those of other servers do not; with `invalidName` or
+    ///   `invalidConfiguration`, before it goes to anyone, when ``Configuration/Delivery/latest(key:)`` cannot be had.
     public func broadcast(
         _ event: String,
         _ payload: Payload = .absent,
         localOnly: Bool = false,
         delivery: Configuration.Delivery = .ordered
     ) throws {
+        try self.cluster.check(delivery)
         let message = EncodedMessage(event: event, payload: payload)
         let isTaken = self.clients.broadcast(message)
         if !localOnly { try self.cluster.send(message, to: .everyone, delivery: delivery) }
@@ -54,6 +56,7 @@ extension WebSocketCrossServerAdapter {
         removingRoom: Bool = false,
         delivery: Configuration.Delivery = .ordered
     ) throws {
+        try self.cluster.check(delivery)
         let message = EncodedMessage(event: event, payload: payload)
         let excluding = excluding.compactMap { $0 }
         let isTaken = self.clients.send(

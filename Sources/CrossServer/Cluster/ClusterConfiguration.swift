@@ -10,7 +10,7 @@ extension WebSocketCrossServerAdapter.Configuration {
         /// How messages to other servers are written. Both are always understood. MessagePack.
         public var encoding = BusEncoding.messagePack
         /// What is promised of messages between servers. See Documentation/delivery.md. Ordered.
-        public var delivery = Delivery.ordered
+        public var delivery = DeliveryGuarantee.ordered
         /// Channels of the application that are subscribed from the start.
         public var customChannels: [String] = []
         /// Takes part without being one of the servers: is not counted, handles no events and answers no requests. For tools
@@ -39,22 +39,28 @@ extension WebSocketCrossServerAdapter.Configuration {
         public init() {}
     }
 
-    /// What is promised of messages between servers.
-    public enum Delivery: Sendable, Hashable {
+    /// What is promised of all messages of a server to others.
+    public enum DeliveryGuarantee: Sendable, Hashable {
         /// Each comes once and in order, as long as a link connects the servers or does so again in time. What cannot be
         /// sent now waits for up to 9 s. Servers of the original get and send as they always did.
         case ordered
-        /// For all messages of a server, by its configuration: as the original, a message goes out once, and what is lost is
-        /// lost. What cannot be sent now is an error.
-        ///
-        /// For single messages of a server that keeps the order of the others: a message goes out once and comes at most
-        /// once; what comes more than a second late, or after one that was sent later in this way on the same channel, is
-        /// dropped. It does not wait for the others. For what is worthless when it is late, as positions in a game.
+        /// As the original: a message goes out once, and what is lost is lost. What cannot be sent now is an error.
         case bestEffort
-        /// For single messages of a server that keeps the order of the others: as ``ordered``, but while a message waits for a
-        /// link, a newer one with the same key for the same audience (all, a room, the same servers) takes its place. The
-        /// last one comes, and those before it may be left out. For states of which only the newest counts, as the score
-        /// of a match. The key has 1 to ``Limits/maximumNameLength`` bytes.
+    }
+
+    /// What is promised of a single message to other servers.
+    public enum Delivery: Sendable, Hashable {
+        /// What ``Cluster-swift.struct/delivery`` promises of all.
+        case ordered
+        /// It goes out once and comes at most once; what comes more than a second late, or after one that was sent later in
+        /// this way on the same channel, is dropped. It does not wait for the others, nor they for it. For what is worthless
+        /// when it is late, as positions in a game.
+        case bestEffort
+        /// As ``ordered``, but while a message waits for a link, a newer one with the same key for the same audience (all, a
+        /// room, the same servers) takes its place. The last one comes, and those before it may be left out. For states of
+        /// which only the newest counts, as the score of a match. The key has 1 to ``Limits/maximumNameLength`` bytes.
+        ///
+        /// An error (`invalidConfiguration`) where ``Cluster-swift.struct/delivery`` is best effort: nothing waits there.
         case latest(key: String)
     }
 

@@ -8,6 +8,7 @@ import NIOCore
 extension ClusterNode {
     /// Sends a message to the clients of other servers.
     ///
+    /// - Parameter delivery: one that ``check(_:)`` has let pass.
     /// - Throws: ``CrossServerError`` with `busUnavailable`, `overloaded` or `messageTooLarge`. Nothing was sent then.
     func send(
         _ message: EncodedMessage,
@@ -26,7 +27,7 @@ extension ClusterNode {
             channel = self.channel(of: RoomName(namespace: namespace, room: room))
             audience = room
         }
-        let delivery = try self.delivery(delivery, for: audience)
+        let delivery = self.delivery(delivery, for: audience)
         let message = ClientMessage(
             frame: message.payload,
             sender: self.name,
@@ -44,8 +45,8 @@ extension ClusterNode {
         return self.channels.channel(of: room)
     }
 
+    /// - Parameter message: of another server.
     func received(_ message: ClientMessage, on channel: String) {
-        guard message.sender != self.name else { return }
         let isTaken: Bool
         switch message.scope {
         case .everyone:

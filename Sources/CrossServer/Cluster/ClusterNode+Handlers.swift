@@ -152,7 +152,7 @@ extension ServerReply {
     fileprivate var understandsFailures: Bool {
         switch self.requester {
         case .local: true
-        case .remote(_, let callbackID, _): RequestID(callbackID) != nil
+        case .remote(let remote): RequestID(remote.callbackID) != nil
         }
     }
 }

@@ -78,7 +78,9 @@ extension ClusterNode {
         }
         if let courier = self.courier {
             let order = courier.bus.strategy == .fastest ? courier.bus.links.map(\.link) : []
-            courier.update(self.membership.value.reach(order: order))
+            var reach = self.membership.value.reach(order: order)
+            reach.originals = self.roster.withLock { $0.originals }
+            courier.update(reach)
         }
         let own = self.membership.value.own(now: now)
         self.roster.withLock { $0.own = own }
@@ -159,7 +161,7 @@ extension ClusterNode {
         for link in links {
             bus.countSubscribers(of: [self.channels.bridge, self.channels.cluster], over: link) { [weak self] counts in
                 let originals = counts.flatMap { $0.count == 2 ? max($0[0] - $0[1], 0) : nil }
-                self?.roster.withLock { $0.originals[link] = .some(originals) }
+                self?.counted(originals, on: link)
             }
         }
     }

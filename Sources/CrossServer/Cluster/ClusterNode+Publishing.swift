@@ -5,22 +5,25 @@ import Synchronization
 
 extension ClusterNode {
     /// - Parameters:
+    ///   - encoding: that of the configuration when nil.
     ///   - audience: the incarnation whose inbox the channel is; nil for a channel that anyone may hear.
     ///   - link: for a server of the original, which hears what it has asked for on the link on which it asked.
     /// - Throws: ``CrossServerError`` with `busUnavailable`, or ``BusMessageError`` when the payload cannot be written.
     func publish(
         _ message: some BusWritable,
+        as encoding: BusEncoding? = nil,
         to channel: String,
         audience: UInt64? = nil,
         over link: BusLink? = nil,
         delivery: WebSocketCrossServerAdapter.Configuration.Delivery = .ordered,
         completion: (@Sendable (Result<Publication, BusError>) -> Void)?
     ) throws {
-        let encoding = self.configuration.cluster.encoding
+        let encoding = encoding ?? self.configuration.cluster.encoding
         guard let courier = self.courier, link == nil else {
             guard let bus = self.bus else { throw CrossServerError(.busUnavailable, "this server has no bus") }
             var buffer = ByteBuffer()
             try message.write(into: &buffer, as: encoding)
+            let link = link ?? (audience == nil ? self.preferredLink : nil)
             return try self.publish(buffer, on: bus, to: channel, over: link, completion: completion)
         }
         do {
@@ -49,18 +52,30 @@ extension ClusterNode {
         }
     }
 
-    /// Messages for different audiences on one channel do not take each other's place.
+    /// Checks what a single message asks for. To be called before it goes anywhere.
     ///
-    /// - Throws: ``CrossServerError`` with `invalidName`.
+    /// - Throws: ``CrossServerError`` with `invalidName` or `invalidConfiguration`.
+    func check(_ delivery: WebSocketCrossServerAdapter.Configuration.Delivery) throws(CrossServerError) {
+        guard case .latest(let key) = delivery else { return }
+        try self.configuration.limits.checkName(key, "key")
+        guard self.configuration.cluster.delivery == .ordered else {
+            throw CrossServerError(
+                .invalidConfiguration,
+                "delivery: .latest needs cluster.delivery = .ordered: with .bestEffort no message waits"
+            )
+        }
+    }
+
+    /// Messages for different audiences on one channel do not take each other's place.
     func delivery(
         _ delivery: WebSocketCrossServerAdapter.Configuration.Delivery,
         for audience: @autoclosure () -> String
-    ) throws(CrossServerError) -> WebSocketCrossServerAdapter.Configuration.Delivery {
+    ) -> WebSocketCrossServerAdapter.Configuration.Delivery {
         guard case .latest(let key) = delivery else { return delivery }
-        try self.configuration.limits.checkName(key, "key")
         return .latest(key: "\(audience())\u{0}\(key)")
     }
 
+    /// Publishes what has no number.
     func publish(
         _ buffer: ByteBuffer,
         on bus: any Bus,

@@ -10,19 +10,15 @@ extension ClusterNode {
         switch requester {
         case .local(let number):
             self.answered(number, by: self.name, payload, error: error)
-        case .remote(let server, let callbackID, let link):
-            let reply = CrossServerReply(sender: self.name, callbackID: callbackID, payload: payload, error: error)
+        case .remote(let remote):
+            let reply = CrossServerReply(
+                sender: self.name,
+                callbackID: remote.callbackID,
+                payload: payload,
+                error: error
+            )
             do {
-                // A server of ours has a channel of its own; an original one hears the bridge alone.
-                if let id = RequestID(callbackID), let incarnation = UInt64(id.incarnation, radix: 36) {
-                    let known = self.roster.withLock { $0.inboxes[server] }
-                    let inbox =
-                        known.flatMap { $0.incarnation == incarnation ? $0.channel : nil }
-                        ?? self.channels.inbox(of: server, incarnation: id.incarnation)
-                    try self.publish(reply, to: inbox, audience: incarnation, completion: nil)
-                } else {
-                    try self.publish(reply, to: self.channels.bridge, over: link, completion: nil)
-                }
+                try self.send(reply, to: remote)
             } catch let problem as BusMessageError where failure == nil {
                 self.throttles.notSent.log(self.logger, level: .error, "\(problem)")
                 let failure = RequestFailure(code: "INVALID_REPLY", message: "the reply cannot be sent")
@@ -32,5 +28,23 @@ extension ClusterNode {
                 self.throttles.notSent.log(self.logger, level: .notice, "reply not sent: \(error)")
             }
         }
+    }
+
+    private func send(_ reply: CrossServerReply, to remote: ServerReply.Remote) throws {
+        // A server of ours has a channel of its own; an original one hears the bridge alone.
+        guard let id = RequestID(remote.callbackID), let incarnation = UInt64(id.incarnation, radix: 36) else {
+            return try self.publish(
+                reply,
+                as: remote.encoding,
+                to: self.channels.bridge,
+                over: remote.link,
+                completion: nil
+            )
+        }
+        let known = self.roster.withLock { $0.inboxes[remote.server] }
+        let inbox =
+            known.flatMap { $0.incarnation == incarnation ? $0.channel : nil }
+            ?? self.channels.inbox(of: remote.server, incarnation: id.incarnation)
+        try self.publish(reply, as: remote.encoding, to: inbox, audience: incarnation, completion: nil)
     }
 }

@@ -59,13 +59,14 @@ extension ClusterNode {
     struct Emission {
         /// Whether it goes over the bus. Then the completion gets how many other servers heard it.
         var isPublished: Bool
-        /// Servers that it is for, and that cannot be reached.
-        var unreachable: [String]
+        /// Servers that it is for, and that do not get it.
+        var unreached: [UnreachedServer]
     }
 
     /// Sends an event that nobody answers.
     ///
-    /// - Throws: also ``CrossServerError`` with `unreachable` when it reaches nobody therefore.
+    /// - Throws: when nothing was sent to anyone, nor handled here; the completion hears nothing then. Also
+    ///   ``CrossServerError`` with `unreachable` when it reaches nobody therefore.
     @discardableResult
     func emit(
         _ event: String,
@@ -73,51 +74,85 @@ extension ClusterNode {
         to target: CrossServerTarget,
         exceptSelf: Bool,
         delivery: WebSocketCrossServerAdapter.Configuration.Delivery = .ordered,
-        completion: (@Sendable (Result<Int?, BusError>) -> Void)?
+        completion: (@Sendable (Result<Int?, any Error>) -> Void)?
     ) throws -> Emission {
         try self.configuration.limits.checkName(event, "event's name")
+        try self.check(delivery)
         // Most often one server is meant, and known: without the lists of those that are not.
         if completion == nil, case .servers(let names) = target, names.count == 1, names[0] != self.name,
             self.unreachableCount.load(ordering: .relaxed) == 0, let inbox = self.inbox(of: names[0])
         {
             let message = CrossServerEvent(event: event, sender: self.name, payload: payload, targets: names)
-            let delivery = try self.delivery(delivery, for: names[0])
             try self.publish(
                 message,
                 to: inbox.channel,
                 audience: inbox.incarnation,
-                delivery: delivery,
+                delivery: self.delivery(delivery, for: names[0]),
                 completion: nil
             )
-            return Emission(isPublished: true, unreachable: [])
+            return Emission(isPublished: true, unreached: [])
         }
         let route = Route(target, exceptSelf: exceptSelf, name: self.name)
         let unreachable = self.unreachable(of: route.others)
         let postings = self.postings(to: route.others, except: unreachable, isSystem: false)
         if postings.isEmpty, !route.isLocal, !unreachable.isEmpty {
-            throw CrossServerError(.unreachable, "no link leads to \(unreachable.joined(separator: ", "))")
+            throw CrossServerError.unreachable(unreachable.joined(separator: ", "))
         }
         let sum = completion.map { PublicationSum(postings.count, $0) }
+        var failures: [(posting: Posting, error: any Error)] = []
         for posting in postings {
-            let delivery = try self.delivery(delivery, for: posting.targets.joined(separator: "\u{0}"))
             let message = CrossServerEvent(event: event, sender: self.name, payload: payload, targets: posting.targets)
-            var completion: Courier.Completion?
-            // Nobody pays for an outcome that is not asked for.
-            if let sum {
-                completion = { [weak self] result in
-                    sum.add(result.map { self?.otherReceivers(of: $0, on: posting.channel) })
-                }
+            do {
+                try self.publish(message, posting, delivery, sum)
+            } catch {
+                failures.append((posting, error))
             }
-            try self.publish(
-                message,
-                to: posting.channel,
-                audience: posting.incarnation,
-                delivery: delivery,
-                completion: completion
-            )
         }
+        if let failure = failures.first, failures.count == postings.count { throw failure.error }
         if route.isLocal { self.handleLocally(event, payload, requestNumber: nil) }
-        return Emission(isPublished: !postings.isEmpty, unreachable: unreachable)
+        let unreached = unreachable.map { UnreachedServer(server: $0, error: .unreachable($0)) }
+        return Emission(isPublished: !postings.isEmpty, unreached: unreached + self.unreached(failures, sum))
+    }
+
+    private func publish(
+        _ message: CrossServerEvent,
+        _ posting: Posting,
+        _ delivery: WebSocketCrossServerAdapter.Configuration.Delivery,
+        _ sum: PublicationSum?
+    ) throws {
+        var completion: Courier.Completion?
+        // Nobody pays for an outcome that is not asked for.
+        if let sum {
+            completion = { [weak self] result in
+                sum.add(result.map { self?.otherReceivers(of: $0, on: posting.channel) }.mapError { $0 })
+            }
+        }
+        try self.publish(
+            message,
+            to: posting.channel,
+            audience: posting.incarnation,
+            delivery: self.delivery(delivery, for: posting.targets.joined(separator: "\u{0}")),
+            completion: completion
+        )
+    }
+
+    /// The servers of those messages that were not sent, when others were.
+    private func unreached(
+        _ failures: [(posting: Posting, error: any Error)],
+        _ sum: PublicationSum?
+    ) -> [UnreachedServer] {
+        failures.flatMap { posting, error in
+            sum?.add(.failure(error))
+            ClusterCounters.increment(self.counters.messagesNotSent)
+            self.throttles.notSent.log(
+                self.logger,
+                level: .warning,
+                "not sent: an event that other servers get",
+                metadata: ["servers": "\(posting.servers.joined(separator: ", "))", "error": "\(error)"]
+            )
+            let reason = error as? CrossServerError ?? CrossServerError(.busUnavailable, "\(error)")
+            return posting.servers.map { UnreachedServer(server: $0, error: reason) }
+        }
     }
 
     /// Those of the servers that cannot be reached; of all, when `others` is empty.
@@ -372,16 +407,16 @@ extension ClusterNode {
 
 /// Adds up what has come of several messages.
 private final class PublicationSum: Sendable {
-    private let state: Mutex<(remaining: Int, result: Result<Int?, BusError>)>
-    private let completion: @Sendable (Result<Int?, BusError>) -> Void
+    private let state: Mutex<(remaining: Int, result: Result<Int?, any Error>)>
+    private let completion: @Sendable (Result<Int?, any Error>) -> Void
 
-    init(_ count: Int, _ completion: @escaping @Sendable (Result<Int?, BusError>) -> Void) {
+    init(_ count: Int, _ completion: @escaping @Sendable (Result<Int?, any Error>) -> Void) {
         self.state = Mutex((count, .success(0)))
         self.completion = completion
     }
 
-    func add(_ result: Result<Int?, BusError>) {
-        let sum: Result<Int?, BusError>? = self.state.withLock { state in
+    func add(_ result: Result<Int?, any Error>) {
+        let sum: Result<Int?, any Error>? = self.state.withLock { state in
             state.remaining -= 1
             switch (state.result, result) {
             case (.failure, _): break

@@ -32,6 +32,10 @@ final class ClusterNode: Sendable {
     let roster = Mutex(Roster())
     /// How many servers live and cannot be reached.
     let unreachableCount = Atomic(0)
+    /// What concerns servers of the original, and has no number, goes over this link; -1 for any.
+    let linkOfOriginals = Atomic(-1)
+    /// When to look for a server of the original with this one's name again.
+    let namesakeCheck: NIOLoopBoundBox<NIODeadline>
     let subscriptionWatch: NIOLoopBoundBox<SubscriptionWatch>
     let busReadiness = Mutex(BusReadiness())
     let uniqueIds = Mutex(UniqueIds())
@@ -82,6 +86,7 @@ final class ClusterNode: Sendable {
             eventLoop: eventLoop
         )
         self.presence = .makeBoxSendingValue(PresenceWatches(), eventLoop: eventLoop)
+        self.namesakeCheck = .makeBoxSendingValue(start, eventLoop: eventLoop)
         self.subscriptionWatch = .makeBoxSendingValue(SubscriptionWatch(), eventLoop: eventLoop)
         self.subscribe(to: self.systemChannels)
         bus?.subscribe(to: cluster.customChannels)
@@ -206,41 +211,50 @@ extension ClusterNode: NumberingBusReceiver {
     /// A message that is the next one of its sender, or has no number.
     func deliver(_ message: ByteBuffer, on channel: String, over link: BusLink) {
         do throws(BusMessageError) {
-            if channel == self.channels.cluster { return try self.receivedSystem(message, over: link) }
+            let way = Way(link: link, encoding: BusEncoding(of: message))
+            if channel == self.channels.cluster { return try self.receivedSystem(message, way) }
             // This server has handled its own events when it sent them. But to its inbox it sends what it wants to hear, and
             // another server with its name asks there which of the two may keep it.
             let isInbox = channel == self.inbox
             let decoded =
                 isInbox ? try BusMessage(decoding: message) : try BusMessage(decoding: message, for: self.name)
-            guard let decoded else { return }
+            guard let decoded else { return self.lookForNamesake(message) }
             // Consumed, since copies of the cases would cost more than what is done with them.
             switch consume decoded {
-            case .event(let event): self.received(event, on: channel, isInbox: isInbox, over: link)
+            case .event(let event): self.received(event, on: channel, isInbox: isInbox, way)
             case .reply(let reply): self.received(reply)
-            case .clients(let message): self.received(message, on: channel)
+            case .clients(let clients):
+                guard clients.sender != self.name else { return self.lookForNamesake(message) }
+                self.received(clients, on: channel)
             }
         } catch {
             self.refused("\(error)", on: channel)
         }
     }
 
-    private func receivedSystem(_ message: ByteBuffer, over link: BusLink) throws(BusMessageError) {
+    /// How an event has come: its answer goes the same way.
+    private struct Way {
+        var link: BusLink
+        var encoding: BusEncoding
+    }
+
+    private func receivedSystem(_ message: ByteBuffer, _ way: Way) throws(BusMessageError) {
         // Also this server's own, and those of a server with the same name.
         guard case .event(let event) = try BusMessage(decoding: message) else {
             return self.refused("no event", on: self.channels.cluster)
         }
-        self.receivedSystem(event, over: link)
+        self.receivedSystem(event, way)
     }
 
     /// What one of our servers says to another, apart from the application's events.
-    private func receivedSystem(_ event: CrossServerEvent, over link: BusLink) {
+    private func receivedSystem(_ event: CrossServerEvent, _ way: Way) {
         guard let announcement = Announcement(event) else {
             // This server has answered its own questions when it asked them.
             guard event.sender != self.name else { return }
-            return self.answer(event, self.reply(to: event, over: link))
+            return self.answer(event, self.reply(to: event, way))
         }
         self.courier?.heard(announcement, now: .now())
-        self.changeMembership { membership, now in membership.received(announcement, over: link, now: now) }
+        self.changeMembership { membership, now in membership.received(announcement, over: way.link, now: now) }
     }
 
     func refused(_ problem: String, on channel: String) {
@@ -253,17 +267,23 @@ extension ClusterNode: NumberingBusReceiver {
         )
     }
 
-    private func received(_ event: CrossServerEvent, on channel: String, isInbox: Bool, over link: BusLink) {
-        if isInbox, event.targets.isEmpty { return self.receivedSystem(event, over: link) }
+    private func received(_ event: CrossServerEvent, on channel: String, isInbox: Bool, _ way: Way) {
+        if isInbox, event.targets.isEmpty { return self.receivedSystem(event, way) }
         if !isInbox, self.channels.isPresence(channel) { return self.receivedPresence(event, on: channel) }
         guard event.sender != self.name, event.targets.isEmpty || event.targets.contains(self.name) else { return }
         ClusterCounters.increment(self.counters.eventsReceived)
-        self.handle(event, self.reply(to: event, over: link))
+        self.handle(event, self.reply(to: event, way))
     }
 
-    private func reply(to event: CrossServerEvent, over link: BusLink) -> ServerReply? {
+    private func reply(to event: CrossServerEvent, _ way: Way) -> ServerReply? {
         event.callbackID.map { id in
-            ServerReply(node: self, requester: .remote(server: event.sender, callbackID: id, link))
+            let remote = ServerReply.Remote(
+                server: event.sender,
+                callbackID: id,
+                link: way.link,
+                encoding: way.encoding
+            )
+            return ServerReply(node: self, requester: .remote(remote))
         }
     }
 
@@ -300,4 +320,5 @@ struct ClusterThrottles: Sendable {
     let overload = LogThrottle()
     let notSent = LogThrottle()
     let missed = LogThrottle()
+    let originals = LogThrottle()
 }

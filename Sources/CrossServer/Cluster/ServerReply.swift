@@ -12,7 +12,17 @@ public struct ServerReply: Sendable {
 
     enum Requester: Sendable {
         case local(UInt64)
-        case remote(server: String, callbackID: String, BusLink)
+        case remote(Remote)
+    }
+
+    /// Who asks, and how it hears the answer.
+    struct Remote: Sendable {
+        var server: String
+        var callbackID: String
+        /// A server of the original hears what it has asked for on the link on which it asked.
+        var link: BusLink
+        /// The request's: a server of the original understands no other.
+        var encoding: BusEncoding
     }
 
     private final class Flag: Sendable {

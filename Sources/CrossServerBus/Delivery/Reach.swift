@@ -31,8 +31,24 @@ package struct Reach: Sendable, Equatable {
     /// Proved, in the order of preference.
     package var links: [Link] = []
     package var servers: [UInt64: Server] = [:]
+    /// How many servers of the original are on each link; nil when the link cannot say. One that is missing has not said yet.
+    package var originals: [BusLink: Int?] = [:]
 
     package init() {}
+
+    /// The links that have as many servers of the original as any. They are only counted: two of which each knows another
+    /// link are not told apart.
+    ///
+    /// - Returns: nil when that is no reason to prefer a link.
+    package static func links(of originals: [BusLink: Int?], among links: [BusLink]) -> [BusLink]? {
+        let most = links.reduce(0) { max($0, (originals[$1] ?? nil) ?? 0) }
+        guard most > 0 else { return nil }
+        let heard = links.filter { link in
+            guard let count = originals[link] else { return false }
+            return count == nil || count == most
+        }
+        return heard.count < links.count ? heard : nil
+    }
 }
 
 extension Membership {
@@ -81,9 +97,10 @@ struct Routes: Sendable {
             // Who is starting hears what it can.
             server.isStarting ? self.usable : self.usable.filter(server.links.contains)
         }
-        let audience = reach.servers.filter { !$0.value.isStarting && !$0.value.isObserver }.keys.compactMap {
+        var audience = reach.servers.filter { !$0.value.isStarting && !$0.value.isObserver }.keys.compactMap {
             self.servers[$0]
         }
+        if let originals = Reach.links(of: reach.originals, among: self.usable) { audience.append(originals) }
         self.needsAll = false
         self.everyone = self.usable.filter { link in audience.allSatisfy { $0.contains(link) } }
         if self.everyone.isEmpty, !self.usable.isEmpty {

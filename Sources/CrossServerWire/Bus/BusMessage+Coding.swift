@@ -23,10 +23,9 @@ extension BusMessage {
     }
 
     private static func decode(_ buffer: ByteBuffer, for server: String?) throws(BusMessageError) -> BusMessage? {
-        if buffer.getInteger(at: buffer.readerIndex, as: UInt8.self) == UInt8(ascii: "{") {
-            try BusMessageJSONDecoder.decode(buffer, for: server)
-        } else {
-            try BusMessageMessagePackDecoder.decode(buffer, for: server)
+        switch BusEncoding(of: buffer) {
+        case .json: try BusMessageJSONDecoder.decode(buffer, for: server)
+        case .messagePack: try BusMessageMessagePackDecoder.decode(buffer, for: server)
         }
     }
 

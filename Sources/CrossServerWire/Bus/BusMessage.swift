@@ -6,6 +6,12 @@ public enum BusEncoding: Sendable, Hashable {
     case messagePack
     /// What the original writes with `enableRedisDataCompression: false`.
     case json
+
+    /// The encoding of a message: only a JSON object begins with `{`.
+    package init(of message: ByteBuffer) {
+        let first = message.getInteger(at: message.readerIndex, as: UInt8.self)
+        self = first == UInt8(ascii: "{") ? .json : .messagePack
+    }
 }
 
 /// What a node says to other nodes, in the maps of the Node original.
