@@ -63,6 +63,13 @@ let package = Package(
             swiftSettings: settings
         ),
         .target(
+            name: "CrossServerTLS",
+            dependencies: [
+                .product(name: "NIOSSL", package: "swift-nio-ssl")
+            ],
+            swiftSettings: settings
+        ),
+        .target(
             name: "CrossServerRESP",
             dependencies: [
                 .product(name: "NIOCore", package: "swift-nio")
@@ -84,6 +91,7 @@ let package = Package(
             dependencies: [
                 "CrossServerBus",
                 "CrossServerRESP",
+                "CrossServerTLS",
                 "CrossServerWire",
                 .product(name: "DequeModule", package: "swift-collections"),
                 .product(name: "Logging", package: "swift-log"),
@@ -98,6 +106,7 @@ let package = Package(
             name: "CrossServer",
             dependencies: [
                 "CrossServerBus",
+                "CrossServerTLS",
                 "CrossServerWebSocket",
                 "CrossServerWire",
                 .product(name: "CoreMetrics", package: "swift-metrics"),
@@ -116,6 +125,7 @@ let package = Package(
         .target(
             name: "CrossServerClient",
             dependencies: [
+                "CrossServerTLS",
                 "CrossServerWebSocket",
                 "CrossServerWire",
                 .product(name: "DequeModule", package: "swift-collections"),
@@ -133,6 +143,7 @@ let package = Package(
             dependencies: [
                 "CrossServer",
                 "CrossServerWebSocket",
+                "CrossServerWire",
                 .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "HummingbirdCore", package: "hummingbird"),
@@ -184,6 +195,7 @@ let package = Package(
                 "CrossServerHummingbird",
                 "CrossServerPage",
                 "CrossServerRedis",
+                "CrossServerTLS",
                 "CrossServerWire",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "CoreMetrics", package: "swift-metrics"),

@@ -1,3 +1,4 @@
+import CrossServerTLS
 import CrossServerWebSocket
 public import Logging
 public import NIOCore
@@ -63,7 +64,7 @@ public final class WebSocketConnector: Sendable {
         var tls: NIOSSLContext?
         if endpoint.isSecure {
             do {
-                tls = try NIOSSLContext(configuration: configuration.tls ?? .makeClientConfiguration())
+                tls = try NIOSSLContext(configuration: (configuration.tls ?? .makeClientConfiguration()).modern)
             } catch {
                 throw WebSocketConnectorError(.invalidConfiguration, "the TLS configuration cannot be used: \(error)")
             }

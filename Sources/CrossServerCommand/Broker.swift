@@ -1,5 +1,6 @@
 import ArgumentParser
 import CrossServerRedis
+import CrossServerWire
 import Logging
 import NIOCore
 import ServiceLifecycle
@@ -39,7 +40,7 @@ struct Broker: AsyncParsableCommand {
         let broker = EmbeddedBroker(configuration: configuration, logger: logger)
         let announcer = Announcer {
             try await broker.listening()
-            return broker.listeningAddress.map { "listening on \($0.ipAddress ?? "?"):\($0.port ?? 0)" }
+            return broker.listeningAddress.map { "listening on \($0.endpoint)" }
         }
         try await runServices([broker, announcer], logger: logger)
     }

@@ -34,7 +34,7 @@ struct ConnectSession: Sendable {
         case let error as RequestFailure: error.description
         case let error as NIOConnectionError:
             if let failure = error.connectionErrors.last {
-                "\(error.host):\(error.port): \((failure.error as? IOError).map { Self.words($0.errnoCode) } ?? "\(failure.error)")"
+                "\(endpoint(host: error.host, port: error.port)): \((failure.error as? IOError).map { Self.words($0.errnoCode) } ?? "\(failure.error)")"
             } else {
                 "the name \(error.host) cannot be resolved"
             }

@@ -42,6 +42,8 @@ struct Demo: AsyncParsableCommand {
         let first = try environment.value(self.port, for: "port")?.rawValue ?? 9000
         guard first == 0 || first <= 65_533 else { throw ValidationError("--port \(first) leaves no room for three") }
         var configuration = WebSocketCrossServerAdapter.Configuration()
+        // Pages of this machine, by whatever name; authorize keeps out those of other names that point here.
+        configuration.allowedOrigins = ["127.0.0.1", "localhost", "[::1]"]
         configuration.authorize = { request in
             if !SameOrigin.allows(request) { throw UpgradeRejection.forbidden }
         }

@@ -1,4 +1,6 @@
 import CrossServer
+import CrossServerHummingbird
+import CrossServerWire
 import HTTPTypes
 import Hummingbird
 import HummingbirdCore
@@ -50,6 +52,9 @@ struct HealthServer: Service {
     var metrics: @Sendable () async throws -> String
     var logger: Logger
 
+    /// Connections at once: a few probes, a scraper and a person. Beyond: `503 Service Unavailable`.
+    private static let maximumConnections = 256
+
     func run() async throws {
         let router = Router(options: .autoGenerateHeadEndpoints)
         router.addHealth(self.health)
@@ -60,18 +65,28 @@ struct HealthServer: Service {
                 body: .init(byteBuffer: ByteBuffer(string: try await self.metrics()))
             )
         }
+        var limits = Limits()
+        limits.maximumConnections = Self.maximumConnections
         let application = Application(
             router: router,
+            // For its bounds: there is nobody here for a WebSocket.
+            server: .http1WebSocketUpgrade(limits: limits) { _ in nil },
             configuration: .init(address: .hostname(self.host, port: self.port), serverName: nil),
             onServerRunning: { channel in
-                self.logger.info("health", metadata: ["address": "\(self.host):\(channel.localAddress?.port ?? 0)"])
+                self.logger.info(
+                    "health",
+                    metadata: ["address": "\(endpoint(host: self.host, port: channel.localAddress?.port ?? 0))"]
+                )
             },
             logger: self.logger
         )
         do {
             try await application.run()
         } catch let error as IOError {
-            throw CrossServerError(.cannotListen, "cannot listen at \(self.host):\(self.port): \(error)")
+            throw CrossServerError(
+                .cannotListen,
+                "cannot listen at \(endpoint(host: self.host, port: self.port)): \(error)"
+            )
         }
     }
 }

@@ -1,6 +1,8 @@
 import CrossServer
 import CrossServerHummingbird
 import CrossServerPage
+import CrossServerTLS
+import CrossServerWire
 import HTTPTypes
 import Hummingbird
 import HummingbirdCore
@@ -26,7 +28,7 @@ struct PageServer: Service {
     func run() async throws {
         let application = Application(
             router: self.router(),
-            server: try self.tls.map { try .tls(self.webSockets, tlsConfiguration: $0) } ?? self.webSockets,
+            server: try self.tls.map { try .tls(self.webSockets, tlsConfiguration: $0.modern) } ?? self.webSockets,
             configuration: .init(address: .hostname(self.host, port: self.port), serverName: nil),
             onServerRunning: { await self.listening($0.localAddress?.port ?? self.port) },
             logger: self.logger
@@ -34,7 +36,10 @@ struct PageServer: Service {
         do {
             try await application.run()
         } catch let error as IOError {
-            throw CrossServerError(.cannotListen, "cannot listen at \(self.host):\(self.port): \(error)")
+            throw CrossServerError(
+                .cannotListen,
+                "cannot listen at \(endpoint(host: self.host, port: self.port)): \(error)"
+            )
         }
     }
 
@@ -51,12 +56,18 @@ struct PageServer: Service {
             }
         }
         router.addHealth(self.health)
+        let isOpenToAll = self.control == nil
         router.get("api/nodes") { request, context in
-            try context.responseEncoder.encode(self.nodes(), from: request, context: context)
+            guard isOpenToAll || SameOrigin.allows(request) else {
+                throw HTTPError(.forbidden, message: "not from this page")
+            }
+            return try context.responseEncoder.encode(self.nodes(), from: request, context: context)
         }
         if let control {
             router.post("api/nodes/:name/:action") { request, context in
-                guard SameOrigin.allows(request) else { throw HTTPError(.forbidden, message: "not from this page") }
+                guard SameOrigin.allows(request) else {
+                    throw HTTPError(.forbidden, message: "not from this page")
+                }
                 guard let action = context.parameters.get("action").flatMap(NodeAction.init(rawValue:)) else {
                     throw HTTPError(.notFound, message: "the actions are start, stop and kill")
                 }
@@ -110,7 +121,7 @@ extension PageServer {
             health: { Health(adapter.readiness) },
             listening: { port in
                 await adapter.waitForBusIfAny()
-                printLine("listening on \(host):\(port)")
+                printLine("listening on \(endpoint(host: host, port: port))")
             },
             logger: adapter.logger
         )

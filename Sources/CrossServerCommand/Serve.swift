@@ -1,5 +1,6 @@
 import ArgumentParser
 import CrossServer
+import CrossServerWire
 import Logging
 import NIOCore
 import NIOPosix
@@ -47,6 +48,20 @@ struct Serve: AsyncParsableCommand {
 
     @Option(help: "Port for /healthz, /readyz and Prometheus' /metrics, without TLS; 0 for a free one. (default: none)")
     var healthPort: Port?
+
+    @Option(help: "Address of --health-port, whose pages are for those who look after the server. (default: 127.0.0.1)")
+    var healthHost: String?
+
+    @Option(
+        help: ArgumentHelp(
+            """
+            Web pages that may connect beside those of the server's own host name: https://app.example.com, a host \
+            name, null for pages from files, or '*' for all. May be repeated.
+            """,
+            valueName: "origin"
+        )
+    )
+    var allowOrigin: [String] = []
 
     @OptionGroup(title: "Cluster")
     var cluster: ClusterOptions
@@ -98,7 +113,7 @@ struct Serve: AsyncParsableCommand {
         var services: [any Service] = [adapter]
         if let healthPort {
             let health = HealthServer(
-                host: host,
+                host: try environment.value(self.healthHost, for: "health-host") ?? "127.0.0.1",
                 port: healthPort,
                 health: { Health(adapter.readiness) },
                 metrics: {
@@ -133,6 +148,8 @@ struct Serve: AsyncParsableCommand {
         if try environment.flag(self.compression, for: "compression") {
             configuration.compression = PerMessageDeflate()
         }
+        let origins = self.allowOrigin.isEmpty ? environment.words("allow-origin") : self.allowOrigin
+        configuration.allowedOrigins = origins.contains("*") ? .any : AllowedOrigins(origins)
         try self.limits.apply(to: &configuration, environment)
         try self.cluster.apply(to: &configuration.cluster, environment)
         let certificate: String? = try environment.value(self.tlsCertificate, for: "tls-certificate")
@@ -160,7 +177,7 @@ extension WebSocketCrossServerAdapter {
     func announceListening(_ line: @escaping @Sendable (String) -> String) {
         self.onWebSocketEvent(.listening) { address async in
             await self.waitForBusIfAny()
-            printLine(line("listening on \(address.ipAddress ?? "?"):\(address.port ?? 0)"))
+            printLine(line("listening on \(address.endpoint)"))
         }
     }
 

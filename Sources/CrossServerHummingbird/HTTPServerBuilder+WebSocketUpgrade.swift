@@ -20,6 +20,11 @@ extension HTTPServerBuilder {
     /// ``WebSocketCrossServerAdapter/Configuration/shutdown``, in whatever order the two are in a service group. A
     /// connection that sends no request within the adapter's ``Limits/handshakeTimeout`` is closed.
     ///
+    /// Connections of HTTP, and those whose first request is not there yet, are counted apart from the adapter's clients,
+    /// against the same ``Limits/maximumConnections`` and ``Limits/maximumConnectionsPerAddress``. One that is beyond gets
+    /// `503 Service Unavailable` or `429 Too Many Requests`. One that is silent between two requests, or within one, is
+    /// closed after the `idleTimeout` of the configuration, 30 s when that has none.
+    ///
     /// - Parameter adapter: made without an address to listen at. Its ``WebSocketCrossServerAdapter/Configuration/tls``
     ///   is not used: give this builder to Hummingbird's `.tls(_:tlsConfiguration:)`.
     public static func http1WebSocketUpgrade(
@@ -28,7 +33,8 @@ extension HTTPServerBuilder {
     ) -> HTTPServerBuilder {
         adapter.expectClients()
         let limits = adapter.configuration.limits
-        return .http1WebSocketUpgrade(limits: limits, configuration: configuration) { request in
+        let port = SharedPortConnections(limits: limits) { error, _ in adapter.acceptFailed(error) }
+        return .http1WebSocketUpgrade(port, configuration: configuration) { request in
             if let path = adapter.configuration.path, request.path != path { return nil }
             return adapter
         }
@@ -38,20 +44,26 @@ extension HTTPServerBuilder {
     ///
     /// - Parameters:
     ///   - limits: their ``Limits/handshakeTimeout`` and ``Limits/maximumHandshakeSize`` count until a connection has an
-    ///     adapter.
+    ///     adapter, ``Limits/maximumConnections`` and ``Limits/maximumConnectionsPerAddress`` for all that have none.
+    ///   - configuration: its `idleTimeout` is 30 s when it is nil.
     ///   - adapter: the one for a request, or nil when the router shall answer. Called on the connection's event loop.
     public static func http1WebSocketUpgrade(
         limits: Limits = Limits(),
         configuration: HTTP1Channel.Configuration = .init(),
         to adapter: @escaping @Sendable (UpgradeRequest) -> WebSocketCrossServerAdapter?
     ) -> HTTPServerBuilder {
+        let failures = AcceptFailureLog()
+        let port = SharedPortConnections(limits: limits) { error, logger in failures.report(error, logger) }
+        return .http1WebSocketUpgrade(port, configuration: configuration, to: adapter)
+    }
+
+    private static func http1WebSocketUpgrade(
+        _ port: SharedPortConnections,
+        configuration: HTTP1Channel.Configuration,
+        to adapter: @escaping @Sendable (UpgradeRequest) -> WebSocketCrossServerAdapter?
+    ) -> HTTPServerBuilder {
         HTTPServerBuilder { responder in
-            WebSocketUpgradeChannel(
-                responder: responder,
-                limits: limits,
-                configuration: configuration,
-                adapter: adapter
-            )
+            WebSocketUpgradeChannel(responder: responder, port: port, configuration: configuration, adapter: adapter)
         }
     }
 }

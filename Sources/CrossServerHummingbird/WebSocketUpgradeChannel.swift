@@ -13,17 +13,21 @@ struct WebSocketUpgradeChannel: ServerChildChannel {
     }
 
     private let http: HTTP1Channel
-    private let limits: Limits
+    private let port: SharedPortConnections
+    /// For connections whose configuration has none.
+    private static let idleTimeout = TimeAmount.seconds(30)
     private let adapter: @Sendable (UpgradeRequest) -> WebSocketCrossServerAdapter?
 
     init(
         responder: @escaping HTTPChannelHandler.Responder,
-        limits: Limits,
+        port: SharedPortConnections,
         configuration: HTTP1Channel.Configuration,
         adapter: @escaping @Sendable (UpgradeRequest) -> WebSocketCrossServerAdapter?
     ) {
-        self.limits = limits
+        self.port = port
         self.adapter = adapter
+        var configuration = configuration
+        configuration.idleTimeout = configuration.idleTimeout ?? Self.idleTimeout
         self.http = HTTP1Channel(
             responder: { request, writer, channel in
                 if let upgrade = UpgradeRequest(request, on: channel), adapter(upgrade) != nil {
@@ -38,9 +42,25 @@ struct WebSocketUpgradeChannel: ServerChildChannel {
 
     func setup(channel: any Channel, logger: Logger) -> EventLoopFuture<Value> {
         channel.eventLoop.makeCompletedFuture {
+            let admission: ConnectionTable.Admission
+            switch self.port.admit(channel, logger: logger) {
+            case .success(let granted): admission = granted
+            case .failure(let rejection):
+                try channel.pipeline.syncOperations.addHandler(RefusalHandler(rejection, to: nil))
+                return Value(channel: channel, http: channel.eventLoop.makeFailedFuture(rejection))
+            }
             let kind = channel.eventLoop.makePromise(of: HTTP1Channel.Value?.self)
+            let port = self.port
+            // An adapter counts its clients itself.
+            kind.futureResult.whenComplete { kind in
+                if case .success(.some) = kind {
+                    channel.closeFuture.whenComplete { _ in port.release(admission) }
+                } else {
+                    port.release(admission)
+                }
+            }
             let handler = FirstRequestHandler(
-                limits: self.limits,
+                limits: port.limits,
                 adapter: self.adapter,
                 setUpHTTP: { self.http.setup(channel: $0, logger: logger) },
                 kind: kind

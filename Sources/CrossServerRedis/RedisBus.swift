@@ -24,7 +24,7 @@ public final class RedisBus: NumberingBus {
     public let eventLoop: any EventLoop
 
     /// - Parameters:
-    ///   - nodes: more can be added later.
+    ///   - nodes: at least one; more can be added later.
     ///   - eventLoopGroup: the process-wide group by default. The bus takes one of its loops.
     ///   - logger: label `crossserver.redis` by default.
     /// - Throws: ``BusError`` with `invalidConfiguration`.
@@ -35,6 +35,9 @@ public final class RedisBus: NumberingBus {
         logger: Logger = Logger(label: "crossserver.redis")
     ) throws(BusError) {
         try configuration.validate()
+        guard !nodes.isEmpty else {
+            throw BusError(.invalidConfiguration, "a bus needs at least one Redis node, and got none")
+        }
         self.configuration = configuration
         self.eventLoop = eventLoopGroup.next()
         self.core = BusCore(configuration: configuration, logger: logger)

@@ -80,6 +80,7 @@ def otherPages():
         {"Host": f"elsewhere.example:{PORT}"},
     ):
         assert status("POST", "/api/nodes/serverB/stop", own | headers) == 403, headers
+        assert status("GET", "/api/nodes", own | headers) == 403, headers
     for node in nodes().values():
         port = int(node["url"].split(":")[2].strip("/"))
         for origin in ("http://elsewhere.example", "http://127.0.0.1.elsewhere.example", "null"):

@@ -52,17 +52,20 @@ extension EndToEnd {
     struct ConversationTests {
         @Test(.timeLimit(.minutes(3)), arguments: [ConversationClient.nodeWs, .pythonWebsockets, .chromium])
         func withoutCompression(_ client: ConversationClient) async throws {
-            try await withServe { try await client.hold(client.conversations, at: $0.url) }
+            try await withServe(["--allow-origin", "null"]) { try await client.hold(client.conversations, at: $0.url) }
         }
 
         @Test(.timeLimit(.minutes(3)), arguments: ConversationClient.allCases)
         func whenTheServerAcceptsCompression(_ client: ConversationClient) async throws {
-            try await withServe(["--compression"]) { try await client.hold(client.conversations, at: $0.url) }
+            // Chromium opens the page from a file.
+            try await withServe(["--compression", "--allow-origin", "null"]) {
+                try await client.hold(client.conversations, at: $0.url)
+            }
         }
 
         @Test(.timeLimit(.minutes(2)), arguments: [ConversationClient.nodeWs, .chromium])
         func heartbeatText(_ client: ConversationClient) async throws {
-            try await withServe(["--heartbeat", #"{"type":"hb"}"#]) {
+            try await withServe(["--heartbeat", #"{"type":"hb"}"#, "--allow-origin", "null"]) {
                 try await client.hold(["heartbeatText"], at: $0.url)
             }
         }

@@ -17,7 +17,7 @@ struct PipelineTests {
         adapter.onWebSocketEvent("echo") { _, payload, reply in reply?(payload) }
         let upgrade = WebSocketUpgradeChannel(
             responder: { _, _, _ in },
-            limits: Limits(),
+            port: SharedPortConnections(limits: Limits()) { _, _ in },
             configuration: .init(),
             adapter: { _ in adapter }
         )

@@ -151,11 +151,11 @@ struct SharedPortTests {
         var configuration = WebSocketCrossServerAdapter.Configuration()
         configuration.limits.maximumConnections = 1
         configuration.authorize = { request in
-            if request.headers[.origin] == "https://elsewhere.example" { throw UpgradeRejection.forbidden }
+            if request.headers[.userAgent] == "elsewhere" { throw UpgradeRejection.forbidden }
         }
         try await SharedPort.run(configuration: configuration) { port in
             let foreign = try await port.rawConnection()
-            try await foreign.send("GET / HTTP/1.1\r\nOrigin: https://elsewhere.example\r\n" + Self.upgrade)
+            try await foreign.send("GET / HTTP/1.1\r\nUser-Agent: elsewhere\r\n" + Self.upgrade)
             #expect(try await foreign.readToEnd().hasPrefix("HTTP/1.1 403 Forbidden\r\n"))
             try await eventually { port.adapter.statistics.connections == 0 }
             let client = try await port.connect("/?id=1")

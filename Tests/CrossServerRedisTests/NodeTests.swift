@@ -116,6 +116,11 @@ import Testing
         }
     }
 
+    @Test func aBusWithoutNodesIsAnError() {
+        let error = #expect(throws: BusError.self) { try RedisBus(nodes: []) }
+        #expect(error?.code == .invalidConfiguration)
+    }
+
     @Test(.timeLimit(.minutes(3)), arguments: [false, true])
     func tls(isMutual: Bool) async throws {
         let certificates = try TestCertificates()

@@ -1,5 +1,6 @@
 import CrossServer
 import CrossServerTesting
+import HTTPTypes
 import Logging
 import NIOCore
 import NIOHTTP1
@@ -267,7 +268,21 @@ import Testing
 
     /// The server of swift-nio keeps the port; both answer on it.
     @Test func connectionsOfAnotherServersPort() async throws {
-        let adapter = WebSocketCrossServerAdapter(logger: silent)
+        var configuration = WebSocketCrossServerAdapter.Configuration()
+        configuration.path = "/chat"
+        configuration.limits.maximumConnections = 1
+        configuration.authorize = { request in
+            await Task.yield()
+            if request.parameters["id"] == "bad" {
+                throw UpgradeRejection(
+                    status: 401,
+                    reasonPhrase: "Unauthorized",
+                    headers: [.retryAfter: "7"],
+                    body: "who are you?"
+                )
+            }
+        }
+        let adapter = WebSocketCrossServerAdapter(configuration: configuration, logger: silent)
         adapter.onWebSocketEvent("echo") { _, payload, reply in reply?(payload) }
         let task = Task { try await adapter.run() }
         let channel = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
@@ -282,9 +297,19 @@ import Testing
             }
             .bind(host: "127.0.0.1", port: 0).get()
         let address = try #require(channel.localAddress)
-        let client = try await TestClient.connect(to: address, target: "/?id=1")
+        func rejection(_ target: String) async throws -> WebSocketHandshakeError? {
+            await #expect(throws: WebSocketHandshakeError.self) {
+                try await TestClient.connect(to: address, target: target)
+            }
+        }
+        let refused = try await rejection("/chat?id=bad")
+        #expect(refused == .rejected(status: 401, body: "who are you?", retryAfter: .seconds(7)))
+        // For the server of swift-nio to answer.
+        #expect(try await rejection("/other") == .rejected(status: 200, body: ""))
+        let client = try await TestClient.connect(to: address, target: "/chat?id=1")
         #expect(try await client.request("echo", 1) == 1)
         #expect(adapter.socketClientCount == 1)
+        #expect(try await rejection("/chat?id=2") == .rejected(status: 503, body: "Service Unavailable"))
         try await channel.close()
         task.cancel()
         try await task.value

@@ -27,8 +27,7 @@ enum Command {
             print("usage: FaultLoad send|receive random|round-robin|fastest REDIS-URL…")
             exit(64)
         }
-        let server = try LoadServer(name: arguments[1], strategy: strategy)
-        for url in arguments[3...] { try server.add(url) }
+        let server = try LoadServer(name: arguments[1], strategy: strategy, redis: Array(arguments[3...]))
         let running = Task { try await server.run() }
         try await server.start()
         self.say(["ready": true])

@@ -17,12 +17,12 @@ final class LoadServer: Sendable {
     private let counts = Mutex<[Kind: Count]>([:])
     private let missed = Mutex((count: 0, unknown: 0))
 
-    init(name: String, strategy: SelectionStrategy) throws {
+    init(name: String, strategy: SelectionStrategy, redis urls: [String]) throws {
         var logger = Logger(label: name)
         logger.logLevel = .notice
         var redis = RedisBus.Configuration()
         redis.strategy = strategy
-        self.bus = try RedisBus(nodes: [], configuration: redis, logger: logger)
+        self.bus = try RedisBus(nodes: urls.map { try RedisNode($0) }, configuration: redis, logger: logger)
         var configuration = WebSocketCrossServerAdapter.Configuration()
         configuration.cluster.uniqueIds = .replacing
         // What was repaired comes all at once, and is not to be lost on the way from this process to its own client.
@@ -35,6 +35,8 @@ final class LoadServer: Sendable {
             configuration: configuration,
             logger: logger
         )
+        let links = self.bus.links.map(\.link).sorted { $0.number < $1.number }
+        self.links.withLock { $0 = Dictionary(uniqueKeysWithValues: zip(urls, links)) }
         self.load = Load(self.adapter)
         self.lives = Lives(self.adapter)
     }

@@ -1,3 +1,4 @@
+import CrossServerBus
 import CrossServerWire
 
 extension WebSocketCrossServerAdapter.Configuration {
@@ -46,9 +47,6 @@ extension WebSocketCrossServerAdapter.Configuration {
                 "cluster.bridgePrefix and cluster.webSocketPrefix are the same"
             )
         }
-        guard !self.cluster.bridgePrefix.isEmpty, !self.cluster.webSocketPrefix.isEmpty else {
-            throw CrossServerError(.invalidConfiguration, "the prefixes of cluster must not be empty")
-        }
         let prefixes = [self.cluster.bridgePrefix, self.cluster.webSocketPrefix]
         for channel in self.cluster.customChannels where prefixes.contains(where: { channel.hasPrefix($0) }) {
             throw CrossServerError(
@@ -60,12 +58,80 @@ extension WebSocketCrossServerAdapter.Configuration {
             throw CrossServerError(.invalidConfiguration, "cluster.roomChannelLinger must not be less than 0")
         }
         if let path = self.path, !path.hasPrefix("/") {
-            throw CrossServerError(.invalidConfiguration, "path must begin with /, not be \(path)")
+            throw CrossServerError(.invalidConfiguration, "path must begin with /, not be \(LogText(path))")
+        }
+        if let origin = self.allowedOrigins.invalid {
+            throw CrossServerError(
+                .invalidConfiguration,
+                "allowedOrigins: \(LogText(origin)) is neither an origin, as https://app.example.com, nor a host name"
+            )
+        }
+        try self.validateNames()
+    }
+
+    private func validateNames() throws(CrossServerError) {
+        for (name, value) in [
+            ("cluster.bridgePrefix", self.cluster.bridgePrefix),
+            ("cluster.webSocketPrefix", self.cluster.webSocketPrefix),
+        ] {
+            try Limits.checkName(value, name, maximumLength: 255)
+        }
+        for channel in self.cluster.customChannels {
+            try Limits.checkName(channel, "name in cluster.customChannels", maximumLength: 65_535)
+        }
+        for namespace in self.cluster.presetRoomNamespaces {
+            let maximum = self.limits.maximumNameLength
+            try Limits.checkName(namespace, "name in cluster.presetRoomNamespaces", maximumLength: maximum)
+        }
+    }
+}
+
+extension WebSocketCrossServerAdapter {
+    /// Checks all that the server was made with.
+    ///
+    /// - Throws: ``CrossServerError`` with `invalidConfiguration`, saying what is wrong.
+    func validate() throws(CrossServerError) {
+        try self.configuration.validate()
+        if !self.serverName.isEmpty {
+            // Others would not believe what a server with a longer name says about itself.
+            try Limits.checkName(self.serverName, "serverName", maximumLength: Announcement.Limits.nameLength)
+        } else if self.cluster.bus != nil {
+            throw CrossServerError(.invalidConfiguration, "a server with a bus needs a serverName")
+        }
+        switch self.listenAddress?.kind {
+        case .host(let host, let port):
+            guard 0...65_535 ~= port else {
+                throw CrossServerError(.invalidConfiguration, "the port to listen at must be 0 to 65535, not \(port)")
+            }
+            try Limits.checkName(host, "host to listen at", maximumLength: 255)
+        case .unixDomainSocket(let path):
+            try Limits.checkName(path, "path to listen at", maximumLength: 65_535)
+        case nil: break
         }
     }
 }
 
 extension Limits {
+    /// - Throws: ``CrossServerError`` with `invalidConfiguration`.
+    fileprivate static func checkName(
+        _ name: String,
+        _ what: String,
+        maximumLength: Int
+    ) throws(CrossServerError) {
+        guard 1...maximumLength ~= name.utf8.count else {
+            throw CrossServerError(
+                .invalidConfiguration,
+                "the \(what) must have 1 to \(maximumLength) bytes, not \(name.utf8.count)"
+            )
+        }
+        if let character = name.firstControlCharacter {
+            throw CrossServerError(
+                .invalidConfiguration,
+                "the \(what) must have no control characters, but has \(LogText("\(character)"))"
+            )
+        }
+    }
+
     /// - Throws: ``CrossServerError`` with `invalidName`.
     func checkName(_ name: String, _ what: String) throws(CrossServerError) {
         let maximum = self.maximumNameLength

@@ -21,6 +21,9 @@ extension WebSocketCrossServerAdapter {
         /// cannot see the status: `UpgradeRejection.unauthorized.closing()` accepts and closes with 4011. Any other error
         /// refuses it with 500 and is logged. Runs on the connection's event loop.
         public var authorize: (@Sendable (UpgradeRequest) async throws -> Void)?
+        /// The web pages that may connect. Others get `403 Forbidden`, with what to do in its body, and are counted and
+        /// logged. Programs that are no browsers send no `Origin` and are not checked. Those of the server's own host.
+        public var allowedOrigins = AllowedOrigins.sameHost
         /// The only path that is served; others get 404. All paths by default.
         public var path: String?
         /// Serves `wss://`. None by default.

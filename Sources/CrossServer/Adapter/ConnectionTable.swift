@@ -1,8 +1,9 @@
-import NIOCore
+package import CrossServerWebSocket
+package import NIOCore
 import Synchronization
 
 /// Counts connections from the accept on, in all and per address, and says when the last one has gone.
-final class ConnectionTable: Sendable {
+package final class ConnectionTable: Sendable {
     private let maximum: Int
     private let maximumPerAddress: Int?
     private let state = Mutex(State())
@@ -12,21 +13,26 @@ final class ConnectionTable: Sendable {
         /// Those of them that have shaken hands.
         var clients = 0
         var byAddress: [String: Int] = [:]
-        var waiters: [CheckedContinuation<Void, Never>] = []
+        /// Opened when the last connection has gone.
+        var gates: [Gate] = []
     }
 
     /// One connection that was let in. To be released once.
-    struct Admission: Sendable {
+    package struct Admission: Sendable {
         fileprivate let address: String?
     }
 
-    enum Result {
-        case admitted(Admission)
+    package enum Refusal {
         case tooMany
         case tooManyOfAddress
     }
 
-    init(limits: Limits) {
+    package enum Result {
+        case admitted(Admission)
+        case refused(Refusal)
+    }
+
+    package init(limits: Limits) {
         self.maximum = limits.maximumConnections
         self.maximumPerAddress = limits.maximumConnectionsPerAddress
     }
@@ -34,15 +40,12 @@ final class ConnectionTable: Sendable {
     var count: Int { self.state.withLock { $0.count } }
     var clients: Int { self.state.withLock { $0.clients } }
 
-    func admit(_ remoteAddress: SocketAddress?) -> Result {
+    package func admit(_ remoteAddress: SocketAddress?) -> Result {
         // The address is needed as text only when it is counted.
         let address = self.maximumPerAddress == nil ? nil : remoteAddress?.ipAddress
         return self.state.withLock { state in
-            guard state.count < self.maximum else { return .tooMany }
-            if let address, let maximumPerAddress {
-                guard state.byAddress[address, default: 0] < maximumPerAddress else { return .tooManyOfAddress }
-                state.byAddress[address, default: 0] += 1
-            }
+            if let refusal = self.refusal(of: address, state) { return .refused(refusal) }
+            if let address { state.byAddress[address, default: 0] += 1 }
             state.count += 1
             return .admitted(Admission(address: address))
         }
@@ -53,36 +56,56 @@ final class ConnectionTable: Sendable {
         self.state.withLock { $0.clients += 1 }
     }
 
-    func release(_ admission: Admission, isClient: Bool = false) {
-        let waiters = self.state.withLock { state -> [CheckedContinuation<Void, Never>] in
+    /// - Returns: why a connection would not be let in now, or nil.
+    func mayAdmit(_ remoteAddress: SocketAddress?) -> Refusal? {
+        let address = self.maximumPerAddress == nil ? nil : remoteAddress?.ipAddress
+        return self.state.withLock { self.refusal(of: address, $0) }
+    }
+
+    private func refusal(of address: String?, _ state: State) -> Refusal? {
+        guard state.count < self.maximum else { return .tooMany }
+        if let address, let maximumPerAddress, state.byAddress[address, default: 0] >= maximumPerAddress {
+            return .tooManyOfAddress
+        }
+        return nil
+    }
+
+    package func release(_ admission: Admission, isClient: Bool = false) {
+        let gates = self.state.withLock { state -> [Gate] in
             state.count -= 1
             if isClient { state.clients -= 1 }
             if let address = admission.address, let count = state.byAddress[address] {
                 state.byAddress[address] = count > 1 ? count - 1 : nil
             }
-            guard state.count == 0 else { return [] }
-            defer { state.waiters = [] }
-            return state.waiters
+            return state.count == 0 ? state.gates : []
         }
-        for waiter in waiters { waiter.resume() }
+        for gate in gates { gate.open() }
     }
 
-    /// Waits until there is no connection, or ``stopWaiting()`` is called.
-    func drained() async {
-        await withCheckedContinuation { continuation in
-            let isDrained = self.state.withLock { state in
-                if state.count > 0 { state.waiters.append(continuation) }
-                return state.count == 0
+    /// Waits until there is no connection, but no longer than the time.
+    ///
+    /// - Returns: whether there is none.
+    func drained(within limit: Duration) async -> Bool {
+        let gate = Gate()
+        let isDrained = self.state.withLock { state in
+            if state.count > 0 { state.gates.append(gate) }
+            return state.count == 0
+        }
+        if isDrained { return true }
+        await gate.passed(within: limit)
+        return self.state.withLock { state in
+            state.gates.removeAll { $0 === gate }
+            return state.count == 0
+        }
+    }
+}
+
+extension UpgradeRejection {
+    package init(_ refusal: ConnectionTable.Refusal) {
+        self =
+            switch refusal {
+            case .tooMany: .serviceUnavailable
+            case .tooManyOfAddress: .tooManyRequests
             }
-            if isDrained { continuation.resume() }
-        }
-    }
-
-    func stopWaiting() {
-        let waiters = self.state.withLock { state in
-            defer { state.waiters = [] }
-            return state.waiters
-        }
-        for waiter in waiters { waiter.resume() }
     }
 }

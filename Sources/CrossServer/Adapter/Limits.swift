@@ -6,7 +6,9 @@ public struct Limits: Sendable {
     public var maximumMessageSize = 1 << 20
     /// Frames of one message. Beyond: close 1008. 1,024.
     public var maximumFragments = 1_024
-    /// Connections in all, from the accept on. Beyond: `503 Service Unavailable`. 100,000.
+    /// Connections in all, from the accept on. Beyond: `503 Service Unavailable`. 100,000. Each takes a file descriptor:
+    /// a lower limit of the system (`ulimit -n`) is said at the start, and where it is reached clients wait in the
+    /// ``WebSocketCrossServerAdapter/Configuration/backlog``.
     public var maximumConnections = 100_000
     /// Connections of one IP address. Beyond: `429 Too Many Requests`. Behind a proxy all clients have its address, so
     /// there is no bound unless one is set.

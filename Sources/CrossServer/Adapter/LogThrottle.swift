@@ -13,7 +13,11 @@ final class LogThrottle: Sendable {
     }
 
     private static let length = TimeAmount.seconds(10)
-    private static let maximumLines = 10
+    private let maximumLines: Int
+
+    init(maximumLines: Int = 10) {
+        self.maximumLines = maximumLines
+    }
 
     func log(
         _ logger: Logger,
@@ -35,7 +39,7 @@ final class LogThrottle: Sendable {
                 window = Window(end: now + Self.length, lines: 1, suppressed: 0)
                 return suppressed
             }
-            guard window.lines < Self.maximumLines else {
+            guard window.lines < self.maximumLines else {
                 window.suppressed += 1
                 return nil
             }
@@ -53,4 +57,5 @@ struct LogThrottles: Sendable {
     let protocolError = LogThrottle()
     let handshake = LogThrottle()
     let connectionLimit = LogThrottle()
+    let origin = LogThrottle()
 }

@@ -5,6 +5,10 @@ extension WebSocketCrossServerAdapter {
     public struct Statistics: Sendable, Hashable, Codable {
         /// Connections, from the accept until their `close` listeners have run, also those that have not shaken hands.
         public var connections: Int
+        /// Connections that were not taken: over ``Limits/maximumConnections`` or
+        /// ``Limits/maximumConnectionsPerAddress``, of an origin that is not in ``Configuration/allowedOrigins``, or for
+        /// want of a file descriptor, where each attempt counts.
+        public var connectionsRefused: Int
         /// Ids that are bound to a connection.
         public var boundIds: Int
         public var namespaces: Int
@@ -62,6 +66,7 @@ extension WebSocketCrossServerAdapter {
         }
         return Statistics(
             connections: self.connections.count,
+            connectionsRefused: self.refusals.total,
             boundIds: boundIds,
             namespaces: namespaces,
             rooms: rooms,

@@ -96,8 +96,8 @@ extension WebSocketCrossServerAdapter {
     /// The ways to other servers as they are now, for example one for each Redis node; none without a bus.
     public var busLinks: [BusLinkStatus] { self.cluster.bus?.links ?? [] }
 
-    /// Waits until other servers can be reached: this server's channels are subscribed on every link that is usable, there
-    /// is one, and it can be published on.
+    /// Waits until other servers can be reached: this server runs, its channels are subscribed on every link that is
+    /// usable, there is one, and it can be published on.
     ///
     /// - Throws: ``BusError`` when there is none in time; ``CrossServerError`` with `busUnavailable` without a bus;
     ///   `CancellationError`.
@@ -105,7 +105,11 @@ extension WebSocketCrossServerAdapter {
         guard let bus = self.cluster.bus else { throw CrossServerError(.busUnavailable, "this server has no bus") }
         let clock = ContinuousClock()
         let deadline = clock.now + timeout
-        try await bus.subscribed(to: self.cluster.systemChannels, within: timeout)
+        while !self.cluster.hasBegun {
+            guard clock.now < deadline else { throw BusError(.notConnected, "the server does not run") }
+            try await Task.sleep(for: .milliseconds(5))
+        }
+        try await bus.subscribed(to: self.cluster.systemChannels, within: deadline - clock.now)
         // A link may publish over a connection of its own, which is made beside the other.
         while !bus.links.contains(where: { $0.canPublish && $0.canReceive }) {
             guard clock.now < deadline else { throw BusError(.notConnected, "no link can be published on") }

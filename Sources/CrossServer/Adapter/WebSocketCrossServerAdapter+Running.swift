@@ -1,3 +1,4 @@
+import CrossServerTLS
 import CrossServerWebSocket
 import CrossServerWire
 import Logging
@@ -29,58 +30,90 @@ extension WebSocketCrossServerAdapter: Service {
 
     /// Serves until the task is cancelled or a graceful shutdown begins, then stops: it accepts no more, closes its
     /// clients with 1001 at the pace of ``Shutdown/clientsPerSecond``, waits for their handlers, and cuts at
-    /// ``Shutdown/deadline`` what is left. A cancelled task does not wait. At the end the listeners are let go.
+    /// ``Shutdown/deadline`` what is left. A cancelled task waits for no handler, and for the bus no more than a second.
     ///
-    /// The bus is connected from the beginning to the end.
+    /// Whatever ends it, an error included, the end is the same: the other servers hear that this one has left, sequences
+    /// of reports finish, and the listeners are let go.
+    ///
+    /// The bus is connected, and asked for anything, from the beginning to the end.
     ///
     /// - Throws: ``CrossServerError`` with `cannotListen`, `invalidConfiguration`, `nameTaken` or `alreadyRun`;
     ///   ``BusError`` when the bus's own configuration is invalid.
     public func run() async throws {
-        try self.configuration.validate()
-        guard self.cluster.bus == nil || !self.serverName.isEmpty else {
-            throw CrossServerError(.invalidConfiguration, "a server with a bus needs a serverName")
-        }
         try self.begin()
+        let failure = await self.serve()
+        await self.end()
+        if let failure { throw failure }
+    }
+
+    /// - Returns: why it ended, when nobody has asked for that.
+    private func serve() async -> (any Error)? {
+        do {
+            try self.validate()
+        } catch {
+            return error
+        }
+        self.checkFileLimit()
+        self.cluster.begin()
         let watch = self.watchReadiness()
         let metrics = self.startMetrics()
-        defer {
-            watch.cancel()
-            metrics?.cancel()
-            self.readinessReports.finish()
+        // No child of this task: it carries the goodbye also when this one is cancelled.
+        let bus = Task { await self.cluster.run() }
+        var channel: (any Channel)?
+        var failure: (any Error)?
+        do throws(CrossServerError) {
+            channel = try await self.listen()
+            await self.tellAddress(of: channel)
+            failure = await self.waitForEnd()
+        } catch {
+            failure = error
+            await self.raise(\.serverError, error, name: "server-error")
         }
-        try await withThrowingTaskGroup(of: Void.self) { group in
-            if self.cluster.bus != nil { group.addTask { try await self.cluster.run() } }
-            group.addTask { try await self.serve() }
-            // Serving ends by itself; the bus only with an error, which ends serving, or when it is not needed any more.
-            do {
-                try await group.next()
-                group.cancelAll()
-                try await group.waitForAll()
-            } catch {
-                group.cancelAll()
-                while await group.nextResult() != nil {}
-                throw error
+        await self.stop(channel, isHurried: Task.isCancelled || failure != nil)
+        bus.cancel()
+        await bus.value
+        watch.cancel()
+        metrics?.cancel()
+        return failure
+    }
+
+    private func tellAddress(of channel: (any Channel)?) async {
+        guard let address = channel?.localAddress else { return }
+        self.lifecycle.withLock { $0.address = address }
+        self.logger.info("listening", metadata: ["address": "\(address.endpoint)"])
+        await self.raise(\.listening, address, name: "listening")
+    }
+
+    /// Waits for the cancellation of the task, a graceful shutdown, or what ends the talk with the other servers.
+    ///
+    /// - Returns: the last of these.
+    private func waitForEnd() async -> (any Error)? {
+        await withTaskGroup(of: (any Error)?.self) { group in
+            group.addTask {
+                // Throws when the task is cancelled, which is an end as well.
+                try? await gracefulShutdown()
+                return nil
             }
+            if self.cluster.bus != nil {
+                group.addTask { await self.cluster.failures.stream.first { _ in true } }
+            }
+            defer { group.cancelAll() }
+            return await group.next() ?? nil
         }
     }
 
-    private func serve() async throws {
-        let channel: (any Channel)?
-        do {
-            channel = try await self.listen()
-        } catch {
-            self.lifecycle.withLock { $0.phase = .stopped }
-            await self.raise(\.serverError, error, name: "server-error")
-            throw error
+    /// The last that happens, whatever has ended the run.
+    private func end() async {
+        // Listeners usually hold the adapter, which would keep both for ever.
+        self.changeListeners { $0 = Listeners() }
+        self.cluster.end()
+        self.lifecycle.withLock { lifecycle in
+            lifecycle.phase = .stopped
+            lifecycle.address = nil
         }
-        if let address = channel?.localAddress {
-            self.lifecycle.withLock { $0.address = address }
-            self.logger.info("listening", metadata: ["address": "\(address)"])
-            await self.raise(\.listening, address, name: "listening")
-        }
-        // Cancellation ends the wait with an error that says no more than `isCancelled` below.
-        try? await gracefulShutdown()
-        await self.stop(channel, isHurried: Task.isCancelled)
+        await self.reportEnd()
+        self.readinessReports.finish()
+        self.logger.info("stopped")
     }
 
     private func begin() throws(CrossServerError) {
@@ -95,7 +128,7 @@ extension WebSocketCrossServerAdapter: Service {
     private func listen() async throws(CrossServerError) -> (any Channel)? {
         guard let listenAddress = self.listenAddress else { return nil }
         do {
-            let tls = try self.configuration.tls.map { try NIOSSLContext(configuration: $0) }
+            let tls = try self.configuration.tls.map { try NIOSSLContext(configuration: $0.modern) }
             let bootstrap = self.bootstrap(tls: tls)
             switch listenAddress.kind {
             case .host(let host, let port):
@@ -121,6 +154,12 @@ extension WebSocketCrossServerAdapter: Service {
             .serverChannelOption(.backlog, value: self.configuration.backlog)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             .serverChannelOption(.maxMessagesPerRead, value: 64)
+            .serverChannelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    let pause = AcceptPause { [weak self] error in self?.acceptFailed(error) }
+                    try channel.pipeline.syncOperations.addHandler(pause)
+                }
+            }
             .childChannelOption(.recvAllocator, value: Self.receiveAllocator)
             .childChannelOption(.writeBufferWaterMark, value: Self.writeWaterMark)
             .childChannelInitializer { channel in
@@ -140,14 +179,18 @@ extension WebSocketCrossServerAdapter: Service {
         } catch {
             self.logger.debug("the listening socket was closed already", metadata: ["error": "\(LogText(error))"])
         }
-        await self.closeClients(within: isHurried ? .zero : self.configuration.shutdown.deadline)
-        await self.cluster.stop(within: isHurried ? .zero : self.configuration.shutdown.deadline)
-        await self.raise(\.serverClose, (), name: "ws-server-close")
-        // Listeners usually hold the adapter, which would keep both for ever.
-        self.changeListeners { $0 = Listeners() }
-        self.lifecycle.withLock { $0.phase = .stopped }
-        await self.reportEnd()
-        self.logger.info("stopped")
+        let deadline = isHurried ? .zero : self.configuration.shutdown.deadline
+        await self.closeClients(within: deadline)
+        // What is said last must go out also when this task is cancelled already. It takes a second at most then.
+        let farewell = Task { await self.cluster.stop(within: deadline) }
+        await withTaskCancellationHandler {
+            await farewell.value
+        } onCancel: {
+            if !isHurried { farewell.cancel() }
+        }
+        if channel != nil || self.listenAddress == nil {
+            await self.raise(\.serverClose, (), name: "ws-server-close")
+        }
     }
 
     /// Closes the clients when the server that hands over connections waits for their end, which can be before
@@ -188,27 +231,13 @@ extension WebSocketCrossServerAdapter: Service {
 
     private func closeClients(within deadline: Duration) async {
         self.beginClosingClients()
-        if await self.drained(within: deadline) { return }
+        if await self.connections.drained(within: deadline) { return }
         self.logger.warning("cutting what is left", metadata: ["clients": "\(self.connections.count)"])
         for loop in self.loops.all {
             loop.post { loop.connections.cutAll() }
         }
         // Handlers that do not heed their cancellation are left behind.
-        _ = await self.drained(within: .seconds(1))
-    }
-
-    /// - Returns: whether all connections have gone in time.
-    private func drained(within deadline: Duration) async -> Bool {
-        // Detached, so that the deadline holds in a cancelled task too; and on no event loop, since one may be blocked.
-        let timer = Task.detached {
-            // Cancelled when all connections have gone: then nobody waits any more.
-            try? await Task.sleep(for: deadline)
-            self.connections.stopWaiting()
-        }
-        await self.connections.drained()
-        timer.cancel()
-        await timer.value
-        return self.connections.count == 0
+        _ = await self.connections.drained(within: .seconds(1))
     }
 
     private func raise<Arguments: Sendable>(
@@ -233,7 +262,7 @@ extension WebSocketCrossServerAdapter: Service {
 extension ListenAddress: CustomStringConvertible {
     public var description: String {
         switch self.kind {
-        case .host(let host, let port): host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)"
+        case .host(let host, let port): endpoint(host: host, port: port)
         case .unixDomainSocket(let path): path
         }
     }

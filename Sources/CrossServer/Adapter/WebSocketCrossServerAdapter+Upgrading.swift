@@ -3,7 +3,6 @@ import CrossServerWire
 import HTTPTypes
 import Logging
 public import NIOCore
-public import NIOHTTP1
 import NIOSSL
 
 // Connections of the server's own port
@@ -16,8 +15,7 @@ extension WebSocketCrossServerAdapter {
         let admission: ConnectionTable.Admission
         switch self.connections.admit(channel.remoteAddress) {
         case .admitted(let granted): admission = granted
-        case .tooMany: return try self.refuse(channel, with: .serviceUnavailable, tls: tls)
-        case .tooManyOfAddress: return try self.refuse(channel, with: .tooManyRequests, tls: tls)
+        case .refused(let refusal): return try self.refuse(channel, with: UpgradeRejection(refusal), tls: tls)
         }
         loop.connections.beginHandshake(channel)
         let handler = ServerHandshakeHandler(
@@ -45,12 +43,7 @@ extension WebSocketCrossServerAdapter {
     /// Answers whatever the client asks with a rejection. The connection is not counted, but ends within the
     /// handshake time.
     private func refuse(_ channel: any Channel, with rejection: UpgradeRejection, tls: NIOSSLContext?) throws {
-        self.logThrottles.connectionLimit.log(
-            self.logger,
-            level: .warning,
-            "connection refused: limit reached",
-            metadata: ["status": "\(rejection.status)"]
-        )
+        self.countRefusal(rejection)
         let loop = self.loops.context(for: channel.eventLoop)
         loop.connections.beginHandshake(channel)
         let handler = ServerHandshakeHandler(
@@ -60,6 +53,17 @@ extension WebSocketCrossServerAdapter {
             failed: { _ in loop.connections.endHandshake(channel) }
         )
         try self.add(handler, to: channel, tls: tls)
+    }
+
+    /// - Parameter rejection: for want of a place.
+    func countRefusal(_ rejection: UpgradeRejection) {
+        self.refusals.count(rejection.status == UpgradeRejection.tooManyRequests.status ? .address : .limit)
+        self.logThrottles.connectionLimit.log(
+            self.logger,
+            level: .warning,
+            "connection refused: limit reached",
+            metadata: ["status": "\(rejection.status)"]
+        )
     }
 
     private func add(_ handler: ServerHandshakeHandler, to channel: any Channel, tls: NIOSSLContext?) throws {
@@ -80,7 +84,7 @@ extension WebSocketCrossServerAdapter {
         )
     }
 
-    private func makeHandler(
+    func makeHandler(
         request: UpgradeRequest,
         acceptance: UpgradeAcceptance,
         loop: LoopContext,
@@ -116,7 +120,7 @@ extension WebSocketCrossServerAdapter {
 
 // The decision about a handshake
 extension WebSocketCrossServerAdapter {
-    /// Checks a request for an upgrade and asks the application's ``Configuration/authorize``.
+    /// Checks a request for an upgrade, its origin included, and asks the application's ``Configuration/authorize``.
     ///
     /// To be called on the channel's event loop.
     public func decide(_ request: UpgradeRequest, on channel: any Channel) -> UpgradeDecision {
@@ -133,6 +137,7 @@ extension WebSocketCrossServerAdapter {
         } catch {
             return .reject(error)
         }
+        if let rejection = self.originRejection(of: request) { return .reject(rejection) }
         guard let authorize = self.configuration.authorize else { return .accept(acceptance) }
         let promise = channel.eventLoop.makePromise(of: Result<UpgradeAcceptance, UpgradeRejection>.self)
         let executor = self.loops.context(for: channel.eventLoop).executor
@@ -156,137 +161,21 @@ extension WebSocketCrossServerAdapter {
         channel.closeFuture.whenComplete { _ in task.cancel() }
         return .pending(promise.futureResult)
     }
-}
 
-// Connections of another server
-extension WebSocketCrossServerAdapter {
-    /// An upgrade of another server's connection: what ``decide(_:on:)`` agreed to.
-    public struct Upgrade: Sendable {
-        public var request: UpgradeRequest
-        public var acceptance: UpgradeAcceptance
-
-        public init(request: UpgradeRequest, acceptance: UpgradeAcceptance) {
-            self.request = request
-            self.acceptance = acceptance
-        }
-    }
-
-    /// Takes over a connection that another server has upgraded: its `101` answer is written, and its HTTP handlers are
-    /// gone from the pipeline.
-    ///
-    /// To be called on the channel's event loop.
-    ///
-    /// - Throws: ``CrossServerError`` with `stopping`, or `overloaded` when there are too many connections; the channel
-    ///   is untouched then.
-    public func attach(_ upgrade: Upgrade, to channel: any Channel) throws {
-        channel.eventLoop.preconditionInEventLoop()
-        guard !self.isStopping else { throw CrossServerError(.stopping, "the server takes no new connections") }
-        guard case .admitted(let admission) = self.connections.admit(channel.remoteAddress) else {
-            throw CrossServerError(.overloaded, "there are too many connections")
-        }
-        self.cluster.serveClients()
-        let loop = self.loops.context(for: channel.eventLoop)
-        let handler = self.makeHandler(
-            request: upgrade.request,
-            acceptance: upgrade.acceptance,
-            loop: loop,
-            admission: admission,
-            writesToSocket: false
+    /// What a page is told that may not connect, or nil.
+    private func originRejection(of request: UpgradeRequest) -> UpgradeRejection? {
+        guard let refused = self.configuration.allowedOrigins.refusedOrigin(of: request) else { return nil }
+        self.refusals.count(.origin)
+        self.logThrottles.origin.log(
+            self.logger,
+            level: .notice,
+            "connection refused: its origin is not allowed",
+            metadata: [
+                "origin": "\(refused)", "host": "\(LogText(request.headers[.hostField] ?? ""))",
+                "advice": "Configuration.allowedOrigins",
+            ]
         )
-        try channel.pipeline.syncOperations.addHandler(handler)
-    }
-
-    /// Clients will be handed over: messages of other servers for them are heard from now on. Idempotent.
-    package func expectClients() {
-        self.cluster.serveClients()
-    }
-
-    /// Takes over a connection of another server that has not answered anything yet, from its first byte on.
-    ///
-    /// To be called on the channel's event loop.
-    package func takeOver(_ channel: any Channel) throws {
-        self.expectClients()
-        if let options = channel.syncOptions {
-            try options.setOption(.recvAllocator, value: Self.receiveAllocator)
-            try options.setOption(.writeBufferWaterMark, value: Self.writeWaterMark)
-            try options.setOption(.allowRemoteHalfClosure, value: false)
-            if channel.remoteAddress?.port != nil { try options.setOption(.tcpOption(.tcp_nodelay), value: 1) }
-        }
-        try self.initialize(channel, tls: nil, isOwn: false)
-    }
-
-    /// Upgrades connections of a swift-nio HTTP server, so that both share a port.
-    ///
-    /// ```swift
-    /// channel.pipeline.configureHTTPServerPipeline(
-    ///     withServerUpgrade: (upgraders: [adapter.httpUpgrader()], completionHandler: { _ in })
-    /// )
-    /// ```
-    ///
-    /// A request that is refused reaches the HTTP server's own handlers.
-    public func httpUpgrader() -> some HTTPServerProtocolUpgrader & Sendable {
-        self.cluster.serveClients()
-        return AdapterUpgrader(adapter: self)
-    }
-}
-
-private struct AdapterUpgrader: HTTPServerProtocolUpgrader, Sendable {
-    let adapter: WebSocketCrossServerAdapter
-
-    let supportedProtocol = "websocket"
-    let requiredUpgradeHeaders: [String] = []
-
-    func buildUpgradeResponse(
-        channel: any Channel,
-        upgradeRequest: HTTPRequestHead,
-        initialResponseHeaders: HTTPHeaders
-    ) -> EventLoopFuture<HTTPHeaders> {
-        self.acceptance(of: self.request(upgradeRequest, on: channel), on: channel).map { acceptance in
-            var headers = initialResponseHeaders
-            for field in acceptance.headers {
-                headers.replaceOrAdd(name: field.name.rawName, value: field.value)
-            }
-            return headers
-        }
-    }
-
-    func upgrade(context: ChannelHandlerContext, upgradeRequest: HTTPRequestHead) -> EventLoopFuture<Void> {
-        let channel = context.channel
-        let request = self.request(upgradeRequest, on: channel)
-        // The application has been asked when the response was built: here only what was negotiated is needed again.
-        return channel.eventLoop.makeCompletedFuture {
-            let acceptance = try ServerHandshake.accept(
-                request,
-                subprotocol: request.subprotocols.isEmpty
-                    ? nil : self.adapter.configuration.selectSubprotocol(request.subprotocols),
-                deflate: self.adapter.configuration.compression
-            )
-            try self.adapter.attach(.init(request: request, acceptance: acceptance), to: channel)
-        }
-    }
-
-    private func request(_ head: HTTPRequestHead, on channel: any Channel) -> UpgradeRequest {
-        var fields = HTTPFields()
-        for (name, value) in head.headers {
-            if let name = HTTPField.Name(name) { fields.append(HTTPField(name: name, value: value)) }
-        }
-        return UpgradeRequest(
-            method: head.method.rawValue,
-            target: head.uri,
-            headers: fields,
-            remoteAddress: channel.remoteAddress
-        )
-    }
-
-    private func acceptance(
-        of request: UpgradeRequest,
-        on channel: any Channel
-    ) -> EventLoopFuture<UpgradeAcceptance> {
-        switch self.adapter.decide(request, on: channel) {
-        case .accept(let acceptance): channel.eventLoop.makeSucceededFuture(acceptance)
-        case .reject(let rejection): channel.eventLoop.makeFailedFuture(rejection)
-        case .pending(let decision): decision.flatMapThrowing { try $0.get() }
-        }
+        return .originNotAllowed(refused, host: request.headers[.hostField] ?? "")
     }
 }
 

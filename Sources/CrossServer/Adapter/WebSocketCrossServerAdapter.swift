@@ -30,6 +30,8 @@ public final class WebSocketCrossServerAdapter: Sendable {
     let eventLoopGroup: any EventLoopGroup
     let heartbeat: ByteBuffer?
     let logThrottles = LogThrottles()
+    let refusals = ConnectionRefusals()
+    let acceptFailures = AcceptFailureLog()
     let clients: LocalClients
     let cluster: ClusterNode
     let lifecycle = Mutex(Lifecycle())

@@ -166,7 +166,7 @@ extension ClientSocket: RegistryMember {
 extension ClientSocket: CustomStringConvertible {
     /// For logs: the id, if there is one, with control and format characters escaped, and the address.
     public var description: String {
-        let address = self.remoteAddress.map { "\($0)" } ?? "unknown address"
+        let address = self.remoteAddress?.endpoint ?? "unknown address"
         return self.id.map { "\(LogText($0)) \(address)" } ?? address
     }
 }

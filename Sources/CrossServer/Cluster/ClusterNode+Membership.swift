@@ -118,7 +118,8 @@ extension ClusterNode {
             break
         case .nameTaken(let member):
             let place = member.address.isEmpty ? "" : " at \(member.address)"
-            self.refusals.continuation.yield("another server of the cluster has the name \(self.name)\(LogText(place))")
+            let problem = "another server of the cluster has the name \(self.name)\(LogText(place))"
+            self.failures.continuation.yield(CrossServerError(.nameTaken, problem))
         }
     }
 
@@ -175,13 +176,6 @@ extension ClusterNode {
         } catch {
             self.logger.debug("not announced", metadata: ["error": "\(LogText(error))"])
         }
-    }
-
-    /// Waits for the refusal of this server's name, until the task is cancelled.
-    ///
-    /// - Throws: ``CrossServerError`` with `nameTaken`.
-    func refused() async throws {
-        for await problem in self.refusals.stream { throw CrossServerError(.nameTaken, problem) }
     }
 }
 

@@ -44,8 +44,16 @@ final class ClusterNode: Sendable {
     let serverChanges = Reports<ServerChange>(maximumWaiting: 1_000)
     let gaps = Reports<MissedMessages>(maximumWaiting: 1_000)
     let unsentMessages = Reports<UnsentMessage>(maximumWaiting: 1_000)
-    let refusals = AsyncStream<String>.makeStream(bufferingPolicy: .bufferingOldest(1))
-    private let hasClients = Atomic(false)
+    /// What ends the talk with the other servers.
+    let failures = AsyncStream<any Error>.makeStream(bufferingPolicy: .bufferingOldest(1))
+    private let wants = Mutex(Wants())
+
+    /// What is wanted of the bus.
+    private struct Wants: Sendable {
+        /// Whether anything is wanted: not before this server runs.
+        var hasBegun = false
+        var hasClients = false
+    }
 
     struct PendingRequests: Sendable {
         var table = RequestTable<ReplySink>()
@@ -88,23 +96,35 @@ final class ClusterNode: Sendable {
         self.presence = .makeBoxSendingValue(PresenceWatches(), eventLoop: eventLoop)
         self.namesakeCheck = .makeBoxSendingValue(start, eventLoop: eventLoop)
         self.subscriptionWatch = .makeBoxSendingValue(SubscriptionWatch(), eventLoop: eventLoop)
-        self.subscribe(to: self.systemChannels)
-        bus?.subscribe(to: cluster.customChannels)
         clients.onWatchedRoomsChange { [weak self] due in self?.tellWatchersSoon(due) }
     }
 
     /// The channels that are subscribed for as long as the server runs.
     var systemChannels: [String] {
         let channels = [self.channels.bridge, self.channels.cluster, self.inbox]
-        return self.hasClients.load(ordering: .relaxed) ? channels + self.clientChannels : channels
+        return self.hasClients ? channels + self.clientChannels : channels
     }
 
     private var clientChannels: [String] { [self.channels.everyone, self.channels.clients] }
 
     /// From now on there may be clients here, whom messages of other servers are for.
     func serveClients() {
-        guard !self.hasClients.exchange(true, ordering: .relaxed) else { return }
-        self.subscribe(to: self.clientChannels)
+        let isNews = self.wants.withLock { wants in
+            defer { wants.hasClients = true }
+            return wants.hasBegun && !wants.hasClients
+        }
+        if isNews { self.subscribe(to: self.clientChannels) }
+    }
+
+    var hasClients: Bool { self.wants.withLock { $0.hasClients } }
+    var hasBegun: Bool { self.wants.withLock { $0.hasBegun } }
+
+    /// Begins to use the bus.
+    func begin() {
+        self.wants.withLock { $0.hasBegun = true }
+        self.subscribe(to: self.systemChannels)
+        self.bus?.subscribe(to: self.configuration.cluster.customChannels)
+        self.roomChannels.begin()
     }
 
     func subscribe(to channels: [String]) {
@@ -133,43 +153,26 @@ final class ClusterNode: Sendable {
     /// Whether there may be servers of the original, which do not hear what is only ours.
     var mayHaveOriginalServers: Bool { self.roster.withLock { $0.mayHaveOriginalServers } }
 
-    /// Keeps the bus connected until the task is cancelled.
-    ///
-    /// - Throws: ``CrossServerError`` with `nameTaken`, or what the bus throws.
-    func run() async throws {
+    /// Keeps the bus connected until the task is cancelled. An end before that is told by ``failures``.
+    func run() async {
         guard let bus = self.bus else { return }
         self.eventLoop.execute { self.courier?.setDelegate(self) }
         let membership = self.startMembership()
         defer { for task in membership { task.cancel() } }
-        try await withThrowingTaskGroup(of: Void.self) { group in
-            group.addTask { try await bus.run(self) }
-            group.addTask { try await self.refused() }
-            // Whichever ends first ends the other: the bus when the task is cancelled, or the refusal with an error.
-            defer { group.cancelAll() }
-            try await group.next()
+        do {
+            try await bus.run(self)
+        } catch {
+            self.failures.continuation.yield(error)
         }
+        self.failures.continuation.finish()
     }
 
     /// Waits for the handlers that run, then ends the requests that still wait.
     func stop(within deadline: Duration) async {
-        let timer = Task.detached {
-            // Cancelled when all handlers have ended: then nobody is left to cancel.
-            guard (try? await Task.sleep(for: deadline)) != nil else { return }
-            self.tasks.cancel()
-        }
-        await self.tasks.ended()
-        timer.cancel()
-        await timer.value
-        self.requests.withLock { requests in
-            requests.isEnded = true
-            for action in requests.table.endAll(.stopping) { Self.perform(action) }
-        }
+        await self.tasks.ended(within: deadline)
+        self.endRequests()
         do {
             await self.leave(isHurried: deadline == .zero)
-            self.listeners.withLock { $0 = ClusterListeners() }
-            self.serverChanges.finish()
-            self.gaps.finish()
-            self.unsentMessages.finish()
             try await self.eventLoop.submit {
                 self.endPresence()
                 self.changeMembership { membership, now in membership.leave(now: now) }
@@ -178,6 +181,23 @@ final class ClusterNode: Sendable {
         } catch {
             self.logger.notice("not all messages were sent", metadata: ["reason": "\(LogText(error))"])
         }
+    }
+
+    private func endRequests() {
+        self.requests.withLock { requests in
+            requests.isEnded = true
+            for action in requests.table.endAll(.stopping) { Self.perform(action) }
+        }
+    }
+
+    /// Lets go of all that listens. Nothing happens after that.
+    func end() {
+        self.endRequests()
+        self.listeners.withLock { $0 = ClusterListeners() }
+        self.serverChanges.finish()
+        self.gaps.finish()
+        self.unsentMessages.finish()
+        self.failures.continuation.finish()
     }
 }
 

@@ -10,7 +10,8 @@ final class HandlerTasks: Sendable {
         var lastNumber = 0
         /// Nil for a task that has begun and is not known by its handle yet.
         var running: [Int: Task<Void, Never>?] = [:]
-        var waiters: [CheckedContinuation<Void, Never>] = []
+        /// Opened when the last handler has ended.
+        var gates: [Gate] = []
         var isCancelled = false
     }
 
@@ -48,35 +49,29 @@ final class HandlerTasks: Sendable {
         return true
     }
 
-    /// Waits until none is running.
-    func ended() async {
-        await withCheckedContinuation { continuation in
-            let isIdle = self.state.withLock { state in
-                if !state.running.isEmpty { state.waiters.append(continuation) }
-                return state.running.isEmpty
-            }
-            if isIdle { continuation.resume() }
+    /// Waits until none is running. When the time is over, those that run, and those that are started from then on, are
+    /// cancelled, and waited for no more.
+    func ended(within limit: Duration) async {
+        let gate = Gate()
+        let isIdle = self.state.withLock { state in
+            if !state.running.isEmpty { state.gates.append(gate) }
+            return state.running.isEmpty
         }
-    }
-
-    /// Cancels those that run, and those that are started from now on, and waits for none of them any more.
-    func cancel() {
-        let (tasks, waiters) = self.state.withLock { state in
-            state.isCancelled = true
-            defer { state.waiters = [] }
-            return (state.running.values.compactMap { $0 }, state.waiters)
+        if isIdle { return }
+        await gate.passed(within: limit)
+        let tasks = self.state.withLock { state in
+            state.gates.removeAll { $0 === gate }
+            if !state.running.isEmpty { state.isCancelled = true }
+            return state.running.values.compactMap { $0 }
         }
         for task in tasks { task.cancel() }
-        for waiter in waiters { waiter.resume() }
     }
 
     private func ended(_ number: Int) {
-        let waiters: [CheckedContinuation<Void, Never>] = self.state.withLock { state in
+        let gates = self.state.withLock { state in
             state.running[number] = nil
-            guard state.running.isEmpty else { return [] }
-            defer { state.waiters = [] }
-            return state.waiters
+            return state.running.isEmpty ? state.gates : []
         }
-        for waiter in waiters { waiter.resume() }
+        for gate in gates { gate.open() }
     }
 }

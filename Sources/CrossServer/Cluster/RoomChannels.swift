@@ -50,7 +50,12 @@ final class RoomChannels: Sendable {
         self.hasOnePerRoom = configuration.subscribesEachRoom
         let preset = configuration.presetRoomNamespaces.map { channels.channel(ofNamespace: $0) }
         self.state = Mutex(State(preset: Set(preset)))
-        self.subscribe(to: preset)
+    }
+
+    /// Begins to use the bus.
+    func begin() {
+        let preset = self.state.withLock { $0.preset }
+        if !preset.isEmpty { self.subscribe(to: Array(preset)) }
     }
 
     /// The channels that carry the messages of a room to this server.

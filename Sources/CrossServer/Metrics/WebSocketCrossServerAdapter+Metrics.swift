@@ -43,6 +43,9 @@ extension WebSocketCrossServerAdapter {
         let statistics = self.statistics
         book.record("crossserver.ready", self.readiness.isReady ? 1 : 0)
         book.record("crossserver.connections", statistics.connections)
+        for reason in ConnectionRefusals.Reason.allCases {
+            book.count("crossserver.connections.refused", self.refusals[reason], ("reason", reason.rawValue))
+        }
         book.record("crossserver.sockets", statistics.boundIds)
         book.record("crossserver.rooms", statistics.rooms)
         book.record("crossserver.requests", statistics.outstandingRequests, ("to", "clients"))

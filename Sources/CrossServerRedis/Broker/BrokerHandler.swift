@@ -168,7 +168,7 @@ extension SocketAddress? {
         switch self {
         case .v4, .v6:
             guard let address = self?.ipAddress, let port = self?.port else { return "" }
-            return address.contains(":") ? "[\(address)]:\(port)" : "\(address):\(port)"
+            return endpoint(host: address, port: port)
         case .unixDomainSocket, nil: return "unix:0"
         }
     }

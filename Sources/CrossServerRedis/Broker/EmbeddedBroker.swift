@@ -85,7 +85,7 @@ public final class EmbeddedBroker: Service, Sendable {
         let address = listeners.first?.localAddress
         self.phase.withLock { $0 = .running(address) }
         for listener in listeners {
-            self.logger.info("broker listening", metadata: ["address": "\(listener.localAddress, default: "")"])
+            self.logger.info("broker listening", metadata: ["address": "\(listener.localAddress?.endpoint ?? "")"])
         }
         // Cancellation ends the wait with an error that says no more than that.
         try? await gracefulShutdown()
@@ -132,7 +132,10 @@ public final class EmbeddedBroker: Service, Sendable {
                 let noDelay = bootstrap.childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
                 listeners.append(try await noDelay.bind(host: host, port: port).get())
             } catch {
-                throw BusError(.invalidConfiguration, "cannot listen on \(self.configuration.host):\(port): \(error)")
+                throw BusError(
+                    .invalidConfiguration,
+                    "cannot listen on \(endpoint(host: self.configuration.host, port: port)): \(error)"
+                )
             }
         }
         if let path = self.configuration.unixDomainSocketPath {

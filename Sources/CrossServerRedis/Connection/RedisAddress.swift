@@ -1,3 +1,5 @@
+import CrossServerWire
+
 /// Where a Redis server listens.
 public enum RedisAddress: Sendable, Hashable, CustomStringConvertible {
     /// A name or address (that of IPv6 without brackets) and a port.
@@ -6,7 +8,7 @@ public enum RedisAddress: Sendable, Hashable, CustomStringConvertible {
 
     public var description: String {
         switch self {
-        case .tcp(let host, let port): host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)"
+        case .tcp(let host, let port): endpoint(host: host, port: port)
         case .unixSocket(let path): "unix:\(path)"
         }
     }

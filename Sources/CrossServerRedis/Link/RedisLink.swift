@@ -1,5 +1,6 @@
 import CrossServerBus
 import CrossServerRESP
+import CrossServerTLS
 import CrossServerWire
 import Logging
 import NIOCore
@@ -51,7 +52,7 @@ final class RedisLink: Sendable {
         var context: NIOSSLContext?
         if let tls = node.tls {
             do {
-                context = try NIOSSLContext(configuration: tls)
+                context = try NIOSSLContext(configuration: tls.modern)
             } catch {
                 throw BusError(.invalidConfiguration, "\(node.name): the TLS configuration cannot be used: \(error)")
             }

@@ -1,4 +1,4 @@
-import HTTPTypes
+package import HTTPTypes
 
 /// The lexical rules of HTTP header fields (RFC 9110, section 5.6).
 enum HTTPTokens {
@@ -44,6 +44,6 @@ enum HTTPTokens {
 
 extension HTTPField.Name {
     // A valid token, so the optional is never nil. HTTPTypes keeps these names from its users, for the sake of HTTP/2.
-    static let hostField = HTTPField.Name("Host")!
+    package static let hostField = HTTPField.Name("Host")!
     static let transferEncodingField = HTTPField.Name("Transfer-Encoding")!
 }

@@ -29,9 +29,6 @@ public final class ServerHandshakeHandler: ChannelDuplexHandler, RemovableChanne
     private var isFinished = false
     private var linger: Scheduled<Void>?
 
-    /// How long a rejected client may take to read the answer and close.
-    private static let lingerTime = TimeAmount.seconds(1)
-
     /// - Parameters:
     ///   - maximumHeadSize: in bytes; a larger head is answered with 431. Default 16 KiB.
     ///   - decide: called once, with a head that is well-formed HTTP but not yet checked by ``ServerHandshake``.
@@ -170,7 +167,7 @@ public final class ServerHandshakeHandler: ChannelDuplexHandler, RemovableChanne
         context.writeAndFlush(self.wrapOutboundOut(rejection.response(to: request)), promise: nil)
         // Closing at once could reset the connection before the client has read the answer.
         context.close(mode: .output, promise: nil)
-        self.linger = context.eventLoop.assumeIsolated().scheduleTask(in: Self.lingerTime) {
+        self.linger = context.eventLoop.assumeIsolated().scheduleTask(in: RefusalHandler.lingerTime) {
             context.close(promise: nil)
         }
         if self.isReadHeldBack { context.read() }
