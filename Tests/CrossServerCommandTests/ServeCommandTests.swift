@@ -42,7 +42,7 @@ extension EndToEnd {
                 (["--allow-origin", "*"], "https://elsewhere.example", true),
                 (["--page"], "https://elsewhere.example", false),
                 (["--page", "--allow-origin", "https://elsewhere.example"], "https://elsewhere.example", true),
-            ]
+            ] as [([String], String, Bool)]
         )
         func pagesThatMayConnect(options: [String], origin: String, isAllowed: Bool) async throws {
             try await withServe(options) { server in
@@ -63,7 +63,7 @@ extension EndToEnd {
             #expect(server.standardError.contains("serverName must have 1 to 255 bytes"), "\(server.standardError)")
         }
 
-        @Test(.timeLimit(.minutes(1)), arguments: [[], ["--page"]])
+        @Test(.timeLimit(.minutes(1)), arguments: [[], ["--page"]] as [[String]])
         func anIPv6AddressStandsInBrackets(options: [String]) async throws {
             let server = try ExternalProgram(
                 Tools.crossserver,
@@ -77,11 +77,10 @@ extension EndToEnd {
         }
 
         /// The limit is the hard one too, so that the server cannot raise it.
-        @Test(.timeLimit(.minutes(2)), arguments: [[], ["--page"]])
+        @Test(.timeLimit(.minutes(2)), arguments: [[], ["--page"]] as [[String]])
         func restsWithoutFileDescriptors(options: [String]) async throws {
-            let script = #"ulimit -n 48; exec "$0" serve --host 127.0.0.1 --port 0 --threads 1 --id-is-not-an-option"#
-                .replacing(" --id-is-not-an-option", with: options.map { " " + $0 }.joined())
-            let server = try ExternalProgram(Tools.program("sh"), ["-c", script, Tools.crossserver.path])
+            let script = #"ulimit -n 48; exec "$0" serve --host 127.0.0.1 --port 0 --threads 1 "$@""#
+            let server = try ExternalProgram(Tools.program("sh"), ["-c", script, Tools.crossserver.path] + options)
             try await server.wait(.seconds(30), for: "the line") { server.standardOutput.hasSuffix("\n") }
             let line = server.standardOutput
             let port = try #require(line.firstMatch(of: /:([0-9]+)\n/).flatMap { UInt16($0.1) })

@@ -27,7 +27,7 @@ extension EndToEnd {
             return directory
         }
 
-        @Test(.timeLimit(.minutes(2)), arguments: [[], ["--page"]])
+        @Test(.timeLimit(.minutes(2)), arguments: [[], ["--page"]] as [[String]])
         func theServer(options: [String]) async throws {
             let directory = try await Self.certificate()
             defer { try? FileManager.default.removeItem(at: directory) }  // the system clears what is left
