@@ -216,6 +216,9 @@ struct ServeLimits: ParsableArguments {
     @Option(help: "Bytes that wait for a client that reads slowly; then it is closed. (default: 1048576)")
     var maxWaitingBytes: PositiveCount?
 
+    @Option(help: "Bytes that all connections may hold together. (default: half of the machine's memory)")
+    var maxMemory: PositiveCount?
+
     @Option(help: "Seconds until the handshake must be done. (default: 10)")
     var handshakeTimeout: PositiveNumber?
 
@@ -246,6 +249,7 @@ struct ServeLimits: ParsableArguments {
         try count(self.maxWaitingBytes, "max-waiting-bytes") {
             configuration.limits.outbound.maximumWaitingBytes = $0
         }
+        try count(self.maxMemory, "max-memory") { configuration.limits.maximumMemory = $0 }
         try seconds(self.handshakeTimeout, "handshake-timeout") { configuration.limits.handshakeTimeout = $0 }
         try seconds(self.pingInterval, "ping-interval") { configuration.pingInterval = $0 }
         try count(self.shutdownPace, "shutdown-pace") { configuration.shutdown.clientsPerSecond = $0 }

@@ -85,6 +85,21 @@ import Testing
         #expect(table.join("7", self.lobby, maximumRooms: 1) == .alreadyIn)
     }
 
+    @Test func namespacesOfOneMemberAreBounded() {
+        var table = Table()
+        _ = table.bind("7", to: Member(0))
+        func join(_ namespace: String, _ room: String) -> Table.JoinResult {
+            table.join("7", .init(namespace: namespace, room: room), maximumRooms: 9, maximumNamespaces: 2)
+        }
+        let first = [join("a", "1"), join("a", "2"), join("b", "1"), join("c", "1"), join("b", "2")]
+        #expect(first == [.joined, .joined, .joined, .tooManyNamespaces, .joined])
+        _ = table.leave("7", .init(namespace: "b", room: "1"))
+        let stillFull = join("c", "1")
+        _ = table.leave("7", .init(namespace: "b", room: "2"))
+        let free = join("c", "1")
+        #expect(stillFull == .tooManyNamespaces && free == .joined)
+    }
+
     @Test func removingARoomTakesEveryoneOut() {
         var table = Table()
         _ = table.bind("7", to: Member(0))

@@ -74,6 +74,35 @@ import Testing
         #expect(connection.delegate.closes == [.init(code: .abnormalClosure, reason: "", wasClean: false)])
     }
 
+    @Test(arguments: [WebSocketRole.server, .client])
+    func aPeerThatClosesItsHalfGetsItsAnswers(role: WebSocketRole) throws {
+        let connection = try TestConnection.added(role: role)
+        connection.delegate.onMessage = { handler, message in
+            _ = handler.send(EncodedMessage(text: message.payload))
+        }
+        connection.socket.isStuck = true
+        try connection.receive(connection.frame(0x1, [0x61]))
+        connection.receiveEnd()
+        #expect(!connection.isClosed)
+        connection.unblock()
+        #expect(try connection.takeOutput() == [.text("a"), .close(1000, "end of input")])
+        #expect(connection.isClosed)
+        #expect(connection.delegate.closes == [.init(code: .abnormalClosure, reason: "", wasClean: false)])
+    }
+
+    @Test func aPeerThatClosesItsHalfWhileWeCloseGetsOurFrame() throws {
+        let connection = try TestConnection.added()
+        connection.socket.isStuck = true
+        connection.handler.close(code: .goingAway)
+        connection.turn()
+        connection.receiveEnd()
+        #expect(!connection.isClosed)
+        connection.unblock()
+        #expect(try connection.takeOutput() == [.close(1001, "")])
+        #expect(connection.isClosed)
+        #expect(connection.delegate.closes.map(\.code) == [.goingAway])
+    }
+
     @Test func halfClosedPeerStillGetsTheEcho() throws {
         let connection = try TestConnection.added(role: .client)
         connection.socket.isStuck = true

@@ -60,12 +60,17 @@ import Testing
     }
 
     @Test(arguments: [
-        "", ",", "a,", ",a", "a;", "a;=1", "a; b=", "a; b=\"", "a; b=\"c", "a; b=\"c d\"", "a; b=\"\"", "a b", "a=1",
+        "a;", "a;=1", "a; b=", "a; b=\"", "a; b=\"c", "a; b=\"c d\"", "a; b=\"\"", "a b", "a=1",
         "a; b=\"\\",
         "a; b=c d", "ä",
     ])
     func wrongSyntax(value: String) {
         #expect(ExtensionOffer.parse([value]) == nil)
+    }
+
+    @Test(arguments: [("", 0), (" , ", 0), ("a,", 1), (",a, ,b", 2)])
+    func emptyMembersMeanNothing(value: String, count: Int) {
+        #expect(ExtensionOffer.parse([value])?.count == count)
     }
 
     @Test func severalFieldsAreOneList() {

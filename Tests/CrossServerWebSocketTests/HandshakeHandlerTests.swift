@@ -208,6 +208,42 @@ import Testing
         #expect(UpgradeRejection.forbidden.closing(with: 1006).close?.code == .normalClosure)
     }
 
+    @Test func aClientThatClosesItsHalfBehindItsRequestGetsTheReply() throws {
+        let server = try ServerEnd()
+        try server.receive(Array(Self.head.utf8) + FrameBytes.text("first"))
+        server.channel.pipeline.fireUserInboundEventTriggered(ChannelEvent.inputClosed)
+        server.channel.embeddedEventLoop.run()
+        let output = try server.output()
+        #expect(output.hasPrefix("HTTP/1.1 101 "))
+        #expect(output.contains("first") && output.hasSuffix("end of input"))
+        #expect(!server.channel.isActive)
+    }
+
+    @Test func aClientThatClosesItsHalfWaitsForTheDecision() throws {
+        let server = try ServerEnd()
+        let promise = server.channel.eventLoop.makePromise(of: Result<UpgradeAcceptance, UpgradeRejection>.self)
+        server.decision = { _ in .pending(promise.futureResult) }
+        try server.receive(Array(Self.head.utf8) + FrameBytes.text("first"))
+        server.channel.pipeline.fireUserInboundEventTriggered(ChannelEvent.inputClosed)
+        server.channel.embeddedEventLoop.run()
+        #expect(server.channel.isActive)
+        promise.succeed(.success(.init()))
+        server.channel.embeddedEventLoop.run()
+        let output = try server.output()
+        #expect(output.hasPrefix("HTTP/1.1 101 "))
+        #expect(output.contains("first") && output.hasSuffix("end of input"))
+        #expect(!server.channel.isActive)
+    }
+
+    @Test func aClientThatClosesItsHalfBeforeItHasAskedIsCut() throws {
+        let server = try ServerEnd()
+        try server.receive(Array(Self.head.utf8.dropLast(2)))
+        server.channel.pipeline.fireUserInboundEventTriggered(ChannelEvent.inputClosed)
+        server.channel.embeddedEventLoop.run()
+        #expect(!server.channel.isActive)
+        #expect(server.failures.count == 1)
+    }
+
     /// A client's channel with the handshake on it.
     final class ClientEnd {
         let channel = EmbeddedChannel()

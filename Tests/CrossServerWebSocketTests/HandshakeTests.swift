@@ -61,9 +61,6 @@ import Testing
         .init("key that is not base64", 400) { $0.headers[.secWebSocketKey] = "dGhlIHNhbXBsZSBub25j!Q==" },
         .init("body by length", 400) { $0.headers[.contentLength] = "3" },
         .init("body in chunks", 400) { $0.headers[.transferEncodingField] = "chunked" },
-        .init("invalid subprotocol", 400) { $0.headers[.secWebSocketProtocol] = "a b" },
-        .init("repeated subprotocol", 400) { $0.headers[.secWebSocketProtocol] = "a, a" },
-        .init("invalid extensions", 400) { $0.headers[.secWebSocketExtensions] = "permessage-deflate;" },
     ]
 
     @Test(arguments: Self.wrong)
@@ -81,6 +78,42 @@ import Testing
             #expect(rejection.headers[.upgrade] == "websocket")
             #expect(rejection.body == "Upgrade Required")
         }
+    }
+
+    /// Empty members of a list mean nothing (RFC 9110, section 5.6.1), and what is not understood is declined.
+    @Test(
+        arguments: [
+            ("", nil), (" , ,", nil), ("permessage-deflate, ", "permessage-deflate"),
+            (", permessage-deflate", "permessage-deflate"), ("permessage-deflate;", nil), ("a b", nil), ("x=\"", nil),
+            ("permessage-deflate;, x, permessage-deflate", "permessage-deflate"),
+            ("x; a=\"b, permessage-deflate\"", nil), ("x; a=\"\\\",\", permessage-deflate", "permessage-deflate"),
+        ] as [(String, String?)]
+    )
+    func extensionsThatAreDeclined(offers: String, answer: String?) throws {
+        let request = try Self.request { $0.headers[.secWebSocketExtensions] = offers }
+        let acceptance = try ServerHandshake.accept(request, deflate: .init())
+        #expect(acceptance.headers[.secWebSocketExtensions] == answer)
+        #expect(try ServerHandshake.accept(request).headers[.secWebSocketExtensions] == nil)
+    }
+
+    @Test(
+        arguments: [
+            ("", []), (" , ,", []), (", aa,,bb ,", ["aa", "bb"]), ("a b, cc", ["cc"]), ("aa, aa", ["aa", "aa"]),
+        ] as [(String, [String])]
+    )
+    func subprotocolsThatAreDeclined(offered: String, understood: [String]) throws {
+        let request = try Self.request { $0.headers[.secWebSocketProtocol] = offered }
+        #expect(request.subprotocols == understood)
+        let acceptance = try ServerHandshake.accept(request, subprotocol: "aa")
+        #expect(acceptance.subprotocol == (understood.contains("aa") ? "aa" : nil))
+    }
+
+    @Test func emptyMembersOfOtherLists() throws {
+        let request = try Self.request {
+            $0.headers[.connection] = ", keep-alive,, Upgrade ,"
+            $0.headers[.upgrade] = ",websocket, "
+        }
+        _ = try ServerHandshake.accept(request)
     }
 
     @Test func subprotocolAndCompression() throws {

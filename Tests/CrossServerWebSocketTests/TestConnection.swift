@@ -11,6 +11,8 @@ final class TestDelegate: WebSocketHandlerDelegate {
     var errors: [any Error] = []
     var dropped: [String] = []
     var closes: [WebSocketClose] = []
+    var excesses = 0
+    var webSocketQueuedBytes = 0
     var onMessage: ((WebSocketHandler, WebSocketMessage) -> Void)?
 
     func webSocket(_ handler: WebSocketHandler, received message: WebSocketMessage) {
@@ -28,6 +30,10 @@ final class TestDelegate: WebSocketHandlerDelegate {
 
     func webSocket(_ handler: WebSocketHandler, dropped message: EncodedMessage) {
         self.dropped.append(String(buffer: message.payload))
+    }
+
+    func webSocketExceedsMemory(_ handler: WebSocketHandler) {
+        self.excesses += 1
     }
 
     func webSocket(_ handler: WebSocketHandler, closed close: WebSocketClose) {

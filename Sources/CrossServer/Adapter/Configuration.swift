@@ -8,8 +8,8 @@ extension WebSocketCrossServerAdapter {
         /// The application heartbeat: a text message equal to it is answered with itself and raises
         /// ``SystemEvent/clientPing``, never an event. Empty text by default; nil for none.
         public var heartbeat: String? = ""
-        /// Time between pings of the protocol (RFC 6455, section 5.5.2). A client that has not answered the last one
-        /// when the next is due is cut. 20 s.
+        /// Time between pings of the protocol (RFC 6455, section 5.5.2). A client that has been silent since the last one
+        /// when the next is due is cut: nothing came from it, and it has taken nothing of what waited for it. 20 s.
         public var pingInterval: Duration = .seconds(20)
         /// How long a client may stay in the background (``ClientSocket/enterBackground()``). Beyond: close 4003. 10 s.
         public var backgroundTimeout: Duration = .seconds(10)

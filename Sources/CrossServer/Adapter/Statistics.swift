@@ -1,3 +1,4 @@
+import CrossServerWebSocket
 import Synchronization
 
 extension WebSocketCrossServerAdapter {
@@ -28,8 +29,24 @@ extension WebSocketCrossServerAdapter {
         public var outstandingRequests: Int
         /// Replies of clients that came late, twice or to no request of theirs.
         public var repliesIgnored: Int
+        /// What all connections hold now: see ``Limits/maximumMemory``.
+        public var memory: Memory
+        /// Connections that were closed because all together held too much.
+        public var connectionsShed: Int
         /// What the server has counted of its talk with other servers.
         public var cluster: Cluster
+
+        /// Bytes in memory, by what they are held for.
+        public struct Memory: Sendable, Hashable, Codable {
+            /// Read and not decoded yet, above all unfinished messages.
+            public var received: Int
+            /// Messages that wait for handlers.
+            public var queued: Int
+            /// Messages that wait to be sent.
+            public var sending: Int
+            /// The streams of permessage-deflate.
+            public var compression: Int
+        }
 
         /// The talk of one server with others since its start.
         public struct Cluster: Sendable, Hashable, Codable {
@@ -78,7 +95,20 @@ extension WebSocketCrossServerAdapter {
             handlerFailures: self.loops.sum { $0.handlerFailures.load(ordering: .relaxed) },
             outstandingRequests: self.loops.sum { $0.outstandingRequests.load(ordering: .relaxed) },
             repliesIgnored: self.loops.sum { $0.repliesIgnored.load(ordering: .relaxed) },
+            memory: .init(self.memoryRelief.budget),
+            connectionsShed: self.memoryRelief.closed.load(ordering: .relaxed),
             cluster: self.cluster.statistics
+        )
+    }
+}
+
+extension WebSocketCrossServerAdapter.Statistics.Memory {
+    fileprivate init(_ budget: MemoryBudget) {
+        self.init(
+            received: budget.bytes(of: .received),
+            queued: budget.bytes(of: .queued),
+            sending: budget.bytes(of: .sending),
+            compression: budget.bytes(of: .compression)
         )
     }
 }

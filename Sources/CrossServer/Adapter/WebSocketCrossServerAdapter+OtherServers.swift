@@ -27,8 +27,18 @@ extension WebSocketCrossServerAdapter {
     public func attach(_ upgrade: Upgrade, to channel: any Channel) throws {
         channel.eventLoop.preconditionInEventLoop()
         guard !self.isStopping else { throw CrossServerError(.stopping, "the server takes no new connections") }
+        guard !self.memoryRelief.budget.isExceeded else {
+            throw CrossServerError(.overloaded, "the connections hold as much memory as they may")
+        }
         guard case .admitted(let admission) = self.connections.admit(channel.remoteAddress) else {
             throw CrossServerError(.overloaded, "there are too many connections")
+        }
+        do {
+            // What the client has asked is answered, whoever made the channel.
+            try channel.syncOptions?.setOption(.allowRemoteHalfClosure, value: true)
+        } catch {
+            self.connections.release(admission)
+            throw error
         }
         self.cluster.serveClients()
         let loop = self.loops.context(for: channel.eventLoop)
@@ -55,7 +65,8 @@ extension WebSocketCrossServerAdapter {
         if let options = channel.syncOptions {
             try options.setOption(.recvAllocator, value: Self.receiveAllocator)
             try options.setOption(.writeBufferWaterMark, value: Self.writeWaterMark)
-            try options.setOption(.allowRemoteHalfClosure, value: false)
+            try options.setOption(.allowRemoteHalfClosure, value: true)
+            try options.setOption(.maxMessagesPerRead, value: 1)
             if channel.remoteAddress?.port != nil { try options.setOption(.tcpOption(.tcp_nodelay), value: 1) }
         }
         try self.initialize(channel, tls: nil, isOwn: false)

@@ -55,10 +55,15 @@ extension WebSocketCrossServerAdapter {
         try self.configuration.limits.checkName(name.room, "room")
         try self.configuration.limits.checkName(name.namespace, "namespace")
         let maximum = self.configuration.limits.maximumRoomsPerClient
-        switch self.clients.change({ $0.join(id, name, maximumRooms: maximum) }) {
+        let namespaces = self.configuration.limits.maximumNamespacesPerClient
+        switch self.clients.change({
+            $0.join(id, name, maximumRooms: maximum, maximumNamespaces: namespaces)
+        }) {
         case .joined, .alreadyIn: return
         case .unknownMember: throw CrossServerError(.unknownSocket, "no connection of this server holds the id \(id)")
         case .tooManyRooms: throw CrossServerError(.tooManyRooms, "a client may be in \(maximum) rooms")
+        case .tooManyNamespaces:
+            throw CrossServerError(.tooManyRooms, "a client may be in rooms of \(namespaces) namespaces")
         }
     }
 

@@ -162,6 +162,9 @@ extension WebSocketCrossServerAdapter: Service {
             }
             .childChannelOption(.recvAllocator, value: Self.receiveAllocator)
             .childChannelOption(.writeBufferWaterMark, value: Self.writeWaterMark)
+            .childChannelOption(.allowRemoteHalfClosure, value: true)
+            // Those who send much take turns with the others of their event loop.
+            .childChannelOption(.maxMessagesPerRead, value: 1)
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture { try self.initialize(channel, tls: tls, isOwn: true) }
             }

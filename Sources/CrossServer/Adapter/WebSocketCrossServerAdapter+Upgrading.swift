@@ -12,6 +12,7 @@ extension WebSocketCrossServerAdapter {
     /// - Parameter isOwn: whether no handlers of others are in the channel.
     func initialize(_ channel: any Channel, tls: NIOSSLContext?, isOwn: Bool) throws {
         let loop = self.loops.context(for: channel.eventLoop)
+        if self.memoryRelief.budget.isExceeded { return try self.refuse(channel, with: .serviceUnavailable, tls: tls) }
         let admission: ConnectionTable.Admission
         switch self.connections.admit(channel.remoteAddress) {
         case .admitted(let granted): admission = granted
@@ -104,6 +105,7 @@ extension WebSocketCrossServerAdapter {
         configuration.maximumFragments = limits.maximumFragments
         configuration.closeTimeout = TimeAmount(limits.closeTimeout)
         configuration.outbound = limits.outbound
+        configuration.memory = self.memoryRelief.budget
         let handler = WebSocketHandler(
             role: .server,
             configuration: configuration,

@@ -33,6 +33,7 @@ public final class WebSocketCrossServerAdapter: Sendable {
     let refusals = ConnectionRefusals()
     let acceptFailures = AcceptFailureLog()
     let clients: LocalClients
+    let memoryRelief: MemoryRelief
     let cluster: ClusterNode
     let lifecycle = Mutex(Lifecycle())
     let readinessReports = Reports<Readiness>(maximumWaiting: 100)
@@ -83,6 +84,11 @@ public final class WebSocketCrossServerAdapter: Sendable {
             eventLoop: eventLoop
         )
         self.clients = LocalClients(configuration: configuration, channels: roomChannels)
+        self.memoryRelief = MemoryRelief(
+            budget: MemoryBudget(limit: configuration.limits.maximumMemory),
+            loops: self.clients.loops,
+            logger: logger
+        )
         self.cluster = ClusterNode(
             name: serverName,
             incarnation: incarnation,

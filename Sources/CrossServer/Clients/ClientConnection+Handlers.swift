@@ -88,6 +88,8 @@ extension ClientConnection {
         case .error(let error):
             let list = self.adapter.listeners { $0.system.error }
             self.run(list, (self.socket, self.socket.request, error), event: "error")
+        case .inputEnded:
+            self.close(.normalClosure, reason: "end of input")
         case .closed(let close):
             self.hasRunCloseListeners = true
             let list = self.adapter.listeners { $0.system.close }

@@ -16,8 +16,9 @@ final class ClientConnection {
 
     /// Bytes; -1 without a heartbeat.
     private let heartbeatSize: Int
-    private var handler: WebSocketHandler?
-    private var isAwaitingPong = false
+    private(set) var handler: WebSocketHandler?
+    /// Whether the client was pinged since it showed that it lives.
+    private var isAwaitingSignOfLife = false
     private var backgroundSince: NIODeadline?
     private var rateLimiter: RateLimiter?
     private(set) var isPaused = false
@@ -76,7 +77,7 @@ final class ClientConnection {
             self.handler?.pauseReading()
         } else {
             // A pong may be among what was not read.
-            self.isAwaitingPong = false
+            self.isAwaitingSignOfLife = false
             self.handler?.resumeReading()
         }
     }
@@ -87,6 +88,20 @@ final class ClientConnection {
 
     func terminate() {
         self.handler?.terminate()
+    }
+
+    /// Bytes in memory, as the server's budget knows them.
+    var heldBytes: Int { self.handler?.heldBytes ?? 0 }
+
+    /// Makes the connections that hold most be closed, if all of the server's hold too much.
+    func relieveMemory() {
+        if self.adapter.memoryRelief.budget.isExceeded { self.adapter.memoryRelief.begin() }
+    }
+
+    /// Closes the connection and gives back at once what it holds.
+    func shed(_ code: CloseCode, reason: String) {
+        self.cancelHandlers()
+        self.handler?.shed(code: code, reason: reason)
     }
 
     /// Stops waiting for handlers: they are cancelled, and nothing that is queued runs any more.
@@ -103,14 +118,17 @@ final class ClientConnection {
                 self.close(.backgroundTimeout, reason: CloseCode.backgroundTimeout.standardReason)
             }
         }
-        guard now >= self.nextPing, self.handler != nil else { return }
+        self.handler?.updateAccount(exactly: true)
+        // One that is closing has a time of its own for that.
+        guard now >= self.nextPing, let handler = self.handler, handler.isOpen else { return }
         self.nextPing = now + schedule.pingInterval
+        if handler.takeSignOfLife() { self.isAwaitingSignOfLife = false }
         // While nothing is read from the client its pong cannot arrive either.
-        if self.isAwaitingPong, !self.isPaused {
+        if self.isAwaitingSignOfLife, !self.isPaused {
             self.terminate()
         } else {
-            self.isAwaitingPong = true
-            self.handler?.ping()
+            self.isAwaitingSignOfLife = true
+            handler.ping()
         }
     }
 }
@@ -145,7 +163,6 @@ extension ClientConnection: WebSocketHandlerDelegate {
     }
 
     func webSocket(_ handler: WebSocketHandler, receivedPong payload: ByteBuffer) {
-        self.isAwaitingPong = false
         self.enqueue(.pong(payload))
     }
 
@@ -156,6 +173,18 @@ extension ClientConnection: WebSocketHandlerDelegate {
     func webSocket(_ handler: WebSocketHandler, dropped message: EncodedMessage) {
         LoopCounters.increment(self.socket.loop.counters.messagesDropped)
         self.adapter.logThrottles.slowClient.log(self.adapter.logger, level: .notice, "messages dropped: slow client")
+    }
+
+    var webSocketQueuedBytes: Int { self.work.bytes }
+
+    func webSocketExceedsMemory(_ handler: WebSocketHandler) {
+        let relief = self.adapter.memoryRelief
+        // Not from within what the connection is doing.
+        self.socket.loop.eventLoop.execute { relief.begin() }
+    }
+
+    func webSocketInputEnded(_ handler: WebSocketHandler) {
+        self.enqueue(.inputEnded)
     }
 
     func webSocketShouldQuiesce(_ handler: WebSocketHandler) {

@@ -13,13 +13,15 @@ struct HandlerQueue {
         case clientPing
         case pong(ByteBuffer)
         case error(any Error)
+        /// The client sends no more: whatever came before is answered now.
+        case inputEnded
         case closed(WebSocketClose)
 
         var bytes: Int {
             switch self {
             case .message(let message), .rawMessage(let message): message.payload.readableBytes
             case .pong(let payload): payload.readableBytes
-            case .clientPing, .error, .closed: 0
+            case .clientPing, .error, .inputEnded, .closed: 0
             }
         }
 
@@ -40,7 +42,8 @@ struct HandlerQueue {
 
     private var state = State.opening
     private var queue: Deque<Inbound> = []
-    private var bytes = 0
+    /// Of messages that wait.
+    private(set) var bytes = 0
     private var task: Task<Void, Never>?
     private var isCancelled = false
 

@@ -1,4 +1,5 @@
 import CrossServerWebSocket
+import NIOCore
 import Synchronization
 
 /// The clients of this server: who they are, which rooms they are in, and how a message gets to them.
@@ -78,11 +79,18 @@ final class LocalClients: Sendable {
 
     private func deliver(_ message: EncodedMessage, to target: (LoopContext) -> Delivery.Target?) -> Bool {
         var isTaken = true
+        var deliveries = 0
+        var own: LoopContext?
         // What one loop cannot take must not keep it from the others.
         for loop in self.loops.all {
+            if loop.eventLoop.inEventLoop { own = loop }
             guard let target = target(loop) else { continue }
-            if !loop.post(Delivery(target: target, message: message)) { isTaken = false }
+            let delivery = Delivery(target: target, message: message)
+            if loop !== own { deliveries += delivery.size(on: loop.counters) }
+            if !loop.post(delivery) { isTaken = false }
         }
+        // Who sends to many on other event loops has done as much as one who sends to many on his own.
+        own?.connections.flusher.spend(Delivery.work(for: deliveries))
         return isTaken
     }
 }

@@ -1,4 +1,5 @@
 import CrossServerWebSocket
+import Synchronization
 
 /// A message on its way to connections of one event loop.
 struct Delivery: Sendable {
@@ -14,4 +15,19 @@ struct Delivery: Sendable {
 
     let target: Target
     let message: EncodedMessage
+
+    /// How many connections get it, about.
+    ///
+    /// - Parameter counters: of the event loop.
+    func size(on counters: LoopCounters) -> Int {
+        switch self.target {
+        case .socket, .requester: 1
+        case .members(let members, _): members.count
+        case .all: counters.connections.load(ordering: .relaxed)
+        }
+    }
+
+    /// The work of so many deliveries, in the unit of a turn: to queue a message that is encoded costs an eighth of handling
+    /// a small one, or less.
+    static func work(for deliveries: Int) -> Int { deliveries >> 3 }
 }

@@ -17,6 +17,7 @@ final class LoopConnections {
     }
 
     let flusher: WebSocketFlusher
+    private let counters: LoopCounters
     let requestDeadlines: RequestDeadlines
     private let eventLoop: any EventLoop
     private let schedule: Schedule
@@ -24,10 +25,15 @@ final class LoopConnections {
     private var handshakes: [ObjectIdentifier: (channel: any Channel, deadline: NIODeadline)] = [:]
     private var ticking: RepeatedTask?
 
-    init(eventLoop: any EventLoop, schedule: Schedule) {
+    init(eventLoop: any EventLoop, schedule: Schedule, backlog: DeliveryBacklog, counters: LoopCounters) {
         self.eventLoop = eventLoop
         self.schedule = schedule
-        self.flusher = WebSocketFlusher(eventLoop: eventLoop)
+        self.counters = counters
+        self.flusher = WebSocketFlusher(
+            eventLoop: eventLoop,
+            workPerTurn: WebSocketFlusher.defaultWorkPerTurn,
+            backlog: backlog
+        )
         self.requestDeadlines = RequestDeadlines(eventLoop: eventLoop)
     }
 
@@ -49,6 +55,7 @@ final class LoopConnections {
         let delay = TimeAmount.nanoseconds(Int64(Double(self.schedule.pingInterval.nanoseconds) * jitter))
         connection.nextPing = self.eventLoop.now + delay
         self.all.append(connection)
+        LoopCounters.increment(self.counters.connections)
         self.startTicking()
     }
 
@@ -57,10 +64,18 @@ final class LoopConnections {
         self.all[connection.position] = self.all[self.all.count - 1]
         self.all[connection.position].position = connection.position
         self.all.removeLast()
+        LoopCounters.add(-1, to: self.counters.connections)
         self.stopTickingIfIdle()
     }
 
+    /// The connections that hold most memory.
+    func largestHolders(_ maximum: Int) -> [MemoryRelief.Holder] {
+        let holders = self.all.map { MemoryRelief.Holder(bytes: $0.heldBytes, socket: $0.socket) }
+        return Array(holders.lazy.filter { $0.bytes > 0 }.sorted { $0.bytes > $1.bytes }.prefix(maximum))
+    }
+
     func deliver(_ delivery: Delivery) {
+        self.flusher.spend(Delivery.work(for: delivery.size(on: self.counters)))
         switch delivery.target {
         case .socket(let socket):
             socket.deliver(delivery.message)
@@ -134,5 +149,6 @@ final class LoopConnections {
         for connection in connections {
             connection.checkDeadlines(now: now, schedule: self.schedule)
         }
+        connections.first?.relieveMemory()
     }
 }

@@ -8,14 +8,16 @@ final class LoopContext: Sendable {
     /// The loop's number, from 0.
     let index: Int
     let executor: LoopExecutor
-    let counters = LoopCounters()
+    let counters: LoopCounters
     private let maximumQueued: Int
+    private let backlog: DeliveryBacklog
     private let mailbox = Mutex(Mailbox())
     private let hasMail = Atomic<Bool>(false)
     private let boundConnections: NIOLoopBoundBox<LoopConnections>
 
     private enum Mail: Sendable {
-        case delivery(Delivery)
+        /// With the number of connections that it is for.
+        case delivery(Delivery, size: Int)
         case action(@Sendable () -> Void)
     }
 
@@ -24,13 +26,22 @@ final class LoopContext: Sendable {
         var deliveries = 0
     }
 
-    init(eventLoop: any EventLoop, index: Int, schedule: LoopConnections.Schedule, maximumQueued: Int) {
+    init(
+        eventLoop: any EventLoop,
+        index: Int,
+        schedule: LoopConnections.Schedule,
+        maximumQueued: Int,
+        backlog: DeliveryBacklog
+    ) {
         self.eventLoop = eventLoop
         self.index = index
         self.executor = LoopExecutor(eventLoop: eventLoop)
         self.maximumQueued = maximumQueued
+        self.backlog = backlog
+        let counters = LoopCounters()
+        self.counters = counters
         self.boundConnections = .makeBoxSendingValue(
-            LoopConnections(eventLoop: eventLoop, schedule: schedule),
+            LoopConnections(eventLoop: eventLoop, schedule: schedule, backlog: backlog, counters: counters),
             eventLoop: eventLoop
         )
     }
@@ -49,7 +60,7 @@ final class LoopContext: Sendable {
             self.connections.deliver(delivery)
             return true
         }
-        return self.enqueue(.delivery(delivery))
+        return self.enqueue(delivery)
     }
 
     /// Runs an action on the loop, after the messages posted before it. Actions are never refused.
@@ -72,7 +83,7 @@ final class LoopContext: Sendable {
     /// Hands a message to one connection: as ``post(_:)``, but without a detour when on the loop.
     func post(_ message: EncodedMessage, to socket: ClientSocket) -> Bool {
         guard self.eventLoop.inEventLoop else {
-            return self.enqueue(.delivery(Delivery(target: .socket(socket), message: message)))
+            return self.enqueue(Delivery(target: .socket(socket), message: message))
         }
         self.deliverMail()
         socket.deliver(message)
@@ -85,11 +96,18 @@ final class LoopContext: Sendable {
     func reply(_ socket: ClientSocket, payloadSize: Int, writing: (inout ByteBuffer) -> Void) {
         guard self.eventLoop.inEventLoop else {
             let message = EncodedMessage(kind: .text, payloadCapacity: payloadSize, writing: writing)
-            _ = self.enqueue(.delivery(Delivery(target: .requester(socket), message: message)))
+            _ = self.enqueue(Delivery(target: .requester(socket), message: message))
             return
         }
         self.deliverMail()
         socket.connection?.reply(payloadSize: payloadSize, writing: writing)
+    }
+
+    private func enqueue(_ delivery: Delivery) -> Bool {
+        let size = delivery.size(on: self.counters)
+        guard self.enqueue(.delivery(delivery, size: size)) else { return false }
+        self.backlog.add(size)
+        return true
     }
 
     private func enqueue(_ mail: Mail) -> Bool {
@@ -118,7 +136,9 @@ final class LoopContext: Sendable {
         }
         for item in mail {
             switch item {
-            case .delivery(let delivery): self.connections.deliver(delivery)
+            case .delivery(let delivery, let size):
+                self.connections.deliver(delivery)
+                self.backlog.add(-size)
             case .action(let action): action()
             }
         }
@@ -127,6 +147,8 @@ final class LoopContext: Sendable {
 
 /// What one loop has counted since the start.
 final class LoopCounters: Sendable {
+    /// Open now.
+    let connections = Atomic<Int>(0)
     let messagesReceived = Atomic<Int>(0)
     let messagesSent = Atomic<Int>(0)
     let invalidMessages = Atomic<Int>(0)

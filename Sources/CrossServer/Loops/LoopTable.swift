@@ -1,3 +1,4 @@
+import CrossServerWebSocket
 import NIOCore
 import Synchronization
 
@@ -5,6 +6,7 @@ import Synchronization
 final class LoopTable: Sendable {
     private let schedule: LoopConnections.Schedule
     private let maximumQueued: Int
+    private let backlog = DeliveryBacklog()
     private let contexts = Mutex(Contexts())
 
     private struct Contexts {
@@ -30,7 +32,8 @@ final class LoopTable: Sendable {
                 eventLoop: eventLoop,
                 index: contexts.all.count,
                 schedule: self.schedule,
-                maximumQueued: self.maximumQueued
+                maximumQueued: self.maximumQueued,
+                backlog: self.backlog
             )
             contexts.all.append(context)
             contexts.byLoop[ObjectIdentifier(eventLoop)] = context

@@ -57,6 +57,13 @@ extension WebSocketCrossServerAdapter {
         book.count("crossserver.client.messages.dropped", statistics.messagesDropped, ("reason", "slow"))
         book.count("crossserver.handler.failures", statistics.handlerFailures, ("from", "clients"))
         book.count("crossserver.handler.failures", statistics.cluster.handlerFailures, ("from", "servers"))
+        book.count("crossserver.clients.shed", statistics.connectionsShed)
+        let memory = statistics.memory
+        book.record("crossserver.memory.bytes", memory.received, ("part", "received"))
+        book.record("crossserver.memory.bytes", memory.queued, ("part", "queued"))
+        book.record("crossserver.memory.bytes", memory.sending, ("part", "sending"))
+        book.record("crossserver.memory.bytes", memory.compression, ("part", "compression"))
+        book.record("crossserver.memory.limit", self.configuration.limits.maximumMemory)
         book.count("crossserver.replies.ignored", statistics.repliesIgnored, ("from", "clients"))
         book.count("crossserver.replies.ignored", statistics.cluster.repliesIgnored, ("from", "servers"))
     }

@@ -51,18 +51,31 @@ struct Registry<Member: RegistryMember>: Sendable {
     }
 
     enum JoinResult: Equatable {
-        case joined, alreadyIn, unknownMember, tooManyRooms
+        case joined, alreadyIn, unknownMember, tooManyRooms, tooManyNamespaces
     }
 
-    mutating func join(_ id: String, _ name: RoomName, maximumRooms: Int) -> JoinResult {
+    mutating func join(
+        _ id: String,
+        _ name: RoomName,
+        maximumRooms: Int,
+        maximumNamespaces: Int = .max
+    ) -> JoinResult {
         guard let member = self.members[id] else { return .unknownMember }
         guard self.joined[id]?.contains(name) != true else { return .alreadyIn }
         guard self.joined[id, default: []].count < maximumRooms else { return .tooManyRooms }
+        guard self.mayUse(name.namespace, id, maximum: maximumNamespaces) else { return .tooManyNamespaces }
         self.joined[id, default: []].insert(name)
         if self.namespaces[name.namespace]?[name.room] == nil { self.changedRooms.append(name) }
         self.namespaces[name.namespace, default: [:]][name.room, default: Room()].insert(id, member)
         self.watched.changed(name, id, isMember: true)
         return .joined
+    }
+
+    private func mayUse(_ namespace: String, _ id: String, maximum: Int) -> Bool {
+        guard let rooms = self.joined[id], rooms.count >= maximum else { return true }
+        // Mostly the first one tells.
+        if rooms.contains(where: { $0.namespace == namespace }) { return true }
+        return Set(rooms.lazy.map(\.namespace)).count < maximum
     }
 
     /// - Returns: whether the id was in the room.

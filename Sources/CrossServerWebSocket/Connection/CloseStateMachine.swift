@@ -10,6 +10,8 @@ struct CloseStateMachine {
         /// the peer has read the Close frame.
         case closeOutput
         case closeChannel
+        /// The peer sends no more, and has not said goodbye: close when all that it has asked is answered.
+        case finishAnswering
     }
 
     private let role: WebSocketRole
@@ -18,9 +20,11 @@ struct CloseStateMachine {
     private var received: CloseFrame?
     private var isWritten = false
     private var isInputEnded = false
+    /// Its stream ended before either side had sent a Close frame.
+    private var endedByPeer = false
     private var isCut = false
     private var isEnded = false
-    /// The peer broke the protocol.
+    /// The peer broke the protocol, or holds too much.
     private(set) var isFailed = false
 
     init(role: WebSocketRole) {
@@ -48,7 +52,7 @@ struct CloseStateMachine {
         return self.afterWriting()
     }
 
-    /// The peer broke the protocol. Nothing it sends is read any more.
+    /// The peer broke the protocol, or holds too much. Nothing it sends is read any more.
     mutating func failed(_ frame: CloseFrame) -> Action {
         guard self.acceptsInput else { return .none }
         self.isFailed = true
@@ -64,11 +68,15 @@ struct CloseStateMachine {
         return self.afterWriting()
     }
 
-    /// The peer sends no more.
+    /// The peer sends no more. What it has asked is answered, and the close handshake ends with our frame.
     mutating func inputEnded() -> Action {
+        guard !self.isInputEnded else { return .none }
         self.isInputEnded = true
-        let mustAnswer = self.received != nil || self.isFailed
-        return mustAnswer && !self.isWritten ? .none : .closeChannel
+        if self.sent == nil {
+            self.endedByPeer = true
+            return self.isCut || self.isEnded ? .none : .finishAnswering
+        }
+        return self.afterWriting()
     }
 
     /// The connection is cut on this side.
@@ -89,7 +97,7 @@ struct CloseStateMachine {
                 wasClean: self.isWritten
             )
         }
-        if let sent = self.sent, !self.isCut {
+        if let sent = self.sent, !self.isCut, !self.endedByPeer {
             return .init(code: sent.code ?? .noStatusReceived, reason: sent.reason, wasClean: false)
         }
         return .init(code: .abnormalClosure, reason: "", wasClean: false)

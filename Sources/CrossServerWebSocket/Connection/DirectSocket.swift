@@ -23,6 +23,19 @@ struct DirectSocket {
         self.handle = handle
     }
 
+    /// Bytes that the peer has not acknowledged; 0 where the system does not say.
+    var unacknowledgedBytes: Int {
+        var count: CInt = 0
+        #if canImport(Darwin)
+        var size = socklen_t(MemoryLayout<CInt>.size)
+        let result = getsockopt(self.handle, SOL_SOCKET, SO_NWRITE, &count, &size)
+        #else
+        // SIOCOUTQ, whose name Swift does not see.
+        let result = ioctl(self.handle, numericCast(TIOCOUTQ), &count)
+        #endif
+        return result == 0 ? Int(count) : 0
+    }
+
     /// - Returns: how many bytes the kernel has taken; 0 also for an error, which the channel meets when it writes the rest.
     func send(_ bytes: ByteBuffer) -> Int {
         // The types of the flags differ between the C libraries.

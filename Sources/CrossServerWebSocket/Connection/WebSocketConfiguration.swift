@@ -18,6 +18,8 @@ public struct WebSocketConfiguration: Sendable {
     public var closeTimeout: TimeAmount = .seconds(5)
     /// What happens when the peer reads slower than we write.
     public var outbound: OutboundLimit = .init()
+    /// What all connections of a server share, if they do.
+    package var memory: MemoryBudget?
 
     public init() {}
 }

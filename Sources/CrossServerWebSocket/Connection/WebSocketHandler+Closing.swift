@@ -2,6 +2,9 @@ public import CrossServerWire
 import NIOCore
 
 extension WebSocketHandler {
+    /// How often a peer that still takes what it was sent gets the time to close again.
+    static let maximumCloseExtensions = 10
+
     /// Starts the close handshake once everything that is queued was written.
     ///
     /// - Parameters:
@@ -29,13 +32,17 @@ extension WebSocketHandler {
         case .sendClose(let frame):
             self.waitingClose = frame
             self.register()
-            self.startDeadline()
+            self.startDeadline(extensions: self.closing.isFailed ? 0 : Self.maximumCloseExtensions)
             // The peer's Close frame or end of stream must be read.
             self.resumeReading()
         case .closeOutput:
             self.context?.close(mode: .output, promise: nil)
         case .closeChannel:
             self.context?.close(promise: nil)
+        case .finishAnswering:
+            self.delegate?.webSocketInputEnded(self)
+            // A peer that is gone for good, and not in this direction only, resets the connection now.
+            self.ping()
         }
     }
 
@@ -48,7 +55,8 @@ extension WebSocketHandler {
         _ = self.flusher.takeFrames(of: self)
         self.controls = nil
         self.waitingClose = nil
-        self.decoder.discard()
+        self.discardInput()
+        self.releaseMemory()
         let delegate = self.delegate
         self.delegate = nil
         delegate?.webSocket(self, closed: close)
@@ -62,13 +70,22 @@ extension WebSocketHandler {
             self.perform(self.closing.written())
         }
         self.channelBytes += buffer.readableBytes
+        self.writtenBytes &+= buffer.readableBytes
         context.write(self.wrapOutboundOut(buffer), promise: promise)
     }
 
-    func startDeadline() {
+    /// Cuts the connection after the time to close, unless the peer has meanwhile taken some of what is before the Close
+    /// frame; then it gets that time again, so often and no more.
+    func startDeadline(extensions: Int) {
         guard self.deadline == nil, let eventLoop = self.context?.eventLoop else { return }
+        _ = self.progress.hasAdvanced(to: self.outboundState)
         self.deadline = eventLoop.assumeIsolated().scheduleTask(in: self.closeTimeout) {
-            self.context?.close(promise: nil)
+            self.deadline = nil
+            if extensions > 0, self.progress.hasAdvanced(to: self.outboundState) {
+                self.startDeadline(extensions: extensions - 1)
+            } else {
+                self.context?.close(promise: nil)
+            }
         }
     }
 }

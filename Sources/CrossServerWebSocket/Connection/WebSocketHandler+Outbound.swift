@@ -140,6 +140,7 @@ extension WebSocketHandler {
             // Another handler may hold what it was given until the flush.
             if self.socket == nil || self.channelBytes > 0 { context.flush() }
         } while self.hasOutput && self.isWritable
+        self.updateAccount()
     }
 
     private func writeControls() {
@@ -175,6 +176,7 @@ extension WebSocketHandler {
             self.flusher.deflateScratch = ByteBuffer()
             compressed.clear()
             let isCompressed = deflate.compress(message.payload, into: &compressed)
+            self.flusher.spend(message.payload.readableBytes >> 8)
             if isCompressed {
                 self.appendFrame(message.opcode, payload: compressed, isCompressed: true, to: &batch)
             }
@@ -219,6 +221,7 @@ extension WebSocketHandler {
     /// Writes to the socket what comes first in a turn, and the rest to the channel, whose flush comes at the end of it.
     private func write(_ buffer: ByteBuffer) {
         var buffer = buffer
+        self.writtenBytes &+= buffer.readableBytes
         if let socket = self.socket, !self.hasWritten {
             self.lastWriteTurn = self.flusher.turn
             if self.channelBytes > 0 { self.channelBytes = self.bufferedInChannel() }
@@ -237,6 +240,16 @@ extension WebSocketHandler {
         self.channelBytes = self.bufferedInChannel()
         let actual = self.queue.byteCount + self.channelBytes
         return actual == 0 || size <= limit - actual
+    }
+
+    /// With what the kernel has and the peer has not acknowledged.
+    var outboundState: OutboundProgress.State {
+        let unacknowledged = self.context.flatMap { DirectSocket(of: $0.pipeline)?.unacknowledgedBytes } ?? 0
+        let queued = self.queue.byteCount + self.flusher.frameBytes(of: self)
+        return .init(
+            written: self.writtenBytes + queued,
+            waiting: queued + self.bufferedInChannel() + unacknowledged
+        )
     }
 
     func bufferedInChannel() -> Int {

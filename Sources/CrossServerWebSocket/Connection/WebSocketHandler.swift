@@ -37,8 +37,20 @@ public final class WebSocketHandler: ChannelDuplexHandler, RemovableChannelHandl
     var isWritable = false
     var isRegistered = false
     var isFlushing = false
+    /// All bytes that were given to the channel or its socket.
+    var writtenBytes = 0
+    var progress = OutboundProgress()
+    private var hasReceived = false
     private var isReadingPaused = false
     private var isReadHeldBack = false
+    /// More was read than may be handled in one turn of the event loop: nothing more is read until it is.
+    private var isBehind = false
+    /// Bytes that the decoder has not got yet, and whether the peer's stream ends with them.
+    private var heldInput: ByteBuffer?
+    private var isInputEndHeld = false
+    /// What the server's budget knows of this connection.
+    var account = MemoryAccount()
+    var memory: MemoryBudget?
 
     /// - Parameters:
     ///   - deflate: nil when compression was not negotiated.
@@ -57,6 +69,7 @@ public final class WebSocketHandler: ChannelDuplexHandler, RemovableChannelHandl
         self.role = role
         self.closeTimeout = configuration.closeTimeout
         self.outboundLimit = configuration.outbound
+        self.memory = configuration.memory
         self.flusher = flusher
         self.writesToSocket = writesToSocket
         self.delegate = delegate
@@ -78,6 +91,14 @@ public final class WebSocketHandler: ChannelDuplexHandler, RemovableChannelHandl
     /// Whether messages can be sent.
     public var isOpen: Bool { self.closing.isOpen }
 
+    /// Whether the peer has shown since the last call that it is alive: bytes came from it, or it took some of those that
+    /// waited for it at the last call.
+    public func takeSignOfLife() -> Bool {
+        let hasAdvanced = self.progress.hasAdvanced(to: self.outboundState)
+        defer { self.hasReceived = false }
+        return self.hasReceived || hasAdvanced
+    }
+
     /// No new bytes are read from the kernel until ``resumeReading()``. What was read is still delivered. Idempotent.
     /// Has no effect on a connection that is closing.
     public func pauseReading() {
@@ -86,7 +107,11 @@ public final class WebSocketHandler: ChannelDuplexHandler, RemovableChannelHandl
 
     public func resumeReading() {
         self.isReadingPaused = false
-        guard self.isReadHeldBack else { return }
+        self.readHeldBack()
+    }
+
+    private func readHeldBack() {
+        guard self.isReadHeldBack, !self.isReadingPaused, !self.isBehind else { return }
         self.isReadHeldBack = false
         self.context?.read()
     }
@@ -103,7 +128,7 @@ public final class WebSocketHandler: ChannelDuplexHandler, RemovableChannelHandl
             context.close(promise: nil)
         } else if self.hasOutput {
             self.register()
-            if self.waitingClose != nil { self.startDeadline() }
+            if self.waitingClose != nil { self.startDeadline(extensions: Self.maximumCloseExtensions) }
         }
     }
 
@@ -121,16 +146,71 @@ public final class WebSocketHandler: ChannelDuplexHandler, RemovableChannelHandl
     }
 
     public func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        self.hasReceived = true
         guard self.closing.acceptsInput else { return }
-        var scratch = ByteBuffer()
-        swap(&scratch, &self.flusher.inputScratch)
-        self.decoder.receive(self.unwrapInboundIn(data), scratch: &scratch)
-        self.deliver()
-        self.flusher.keepInputScratch(scratch)
+        let bytes = self.unwrapInboundIn(data)
+        if self.isBehind || self.flusher.isTurnOver {
+            self.hold(bytes)
+        } else {
+            self.handle(bytes)
+        }
+        self.updateAccount()
     }
 
+    private func handle(_ bytes: ByteBuffer) {
+        var scratch = ByteBuffer()
+        swap(&scratch, &self.flusher.inputScratch)
+        self.decoder.receive(bytes, scratch: &scratch)
+        self.deliver()
+        // The decoder keeps what it has not got to.
+        if !self.isBehind { self.flusher.keepInputScratch(scratch) }
+    }
+
+    private func hold(_ bytes: ByteBuffer) {
+        if self.heldInput == nil {
+            self.heldInput = bytes
+        } else {
+            self.heldInput?.writeImmutableBuffer(bytes)
+        }
+        self.fallBehind()
+    }
+
+    private func fallBehind() {
+        guard !self.isBehind else { return }
+        self.isBehind = true
+        self.flusher.goOnLater(self)
+    }
+
+    /// Handles some of what was read before. On a connection that has ended meanwhile nothing is left.
+    func takeTurn() {
+        self.isBehind = false
+        if self.closing.acceptsInput {
+            self.deliver()
+            if !self.isBehind, let bytes = self.heldInput {
+                self.heldInput = nil
+                self.handle(bytes)
+            }
+        }
+        if !self.isBehind {
+            if self.isInputEndHeld {
+                self.isInputEndHeld = false
+                self.perform(self.closing.inputEnded())
+            }
+            self.readHeldBack()
+        }
+        self.updateAccount()
+    }
+
+    /// Lets go of everything that was read.
+    func discardInput() {
+        self.decoder.discard()
+        self.heldInput = nil
+    }
+
+    var inputBytes: Int { self.decoder.heldBytes + (self.heldInput?.readableBytes ?? 0) }
+
     public func read(context: ChannelHandlerContext) {
-        if self.isReadingPaused {
+        if self.isReadingPaused || self.isBehind {
             self.isReadHeldBack = true
         } else {
             context.read()
@@ -147,7 +227,11 @@ public final class WebSocketHandler: ChannelDuplexHandler, RemovableChannelHandl
 
     public func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
         if let event = event as? ChannelEvent, event == .inputClosed {
-            self.perform(self.closing.inputEnded())
+            if self.isBehind {
+                self.isInputEndHeld = true
+            } else {
+                self.perform(self.closing.inputEnded())
+            }
         } else if event is ChannelShouldQuiesceEvent {
             self.delegate?.webSocketShouldQuiesce(self)
         }
@@ -163,10 +247,12 @@ public final class WebSocketHandler: ChannelDuplexHandler, RemovableChannelHandl
     }
 
     private func deliver() {
+        let limit = self.flusher.turnLimit
         do throws(WebSocketError) {
             while self.closing.acceptsInput, let event = try self.decoder.next() {
                 switch event {
                 case .message(let message):
+                    self.flusher.spend(message.payload.readableBytes >> self.sizeShift)
                     if self.isOpen { self.delegate?.webSocket(self, received: message) }
                 case .ping(let payload):
                     if self.isOpen { self.appendControl(.pong, payload) }
@@ -175,12 +261,20 @@ public final class WebSocketHandler: ChannelDuplexHandler, RemovableChannelHandl
                 case .close(let frame):
                     self.perform(self.closing.receivedClose(frame))
                 }
+                self.flusher.spend(1)
+                if self.flusher.turns.spent >= limit, self.decoder.hasInput {
+                    self.fallBehind()
+                    break
+                }
             }
         } catch {
             self.fail(error)
         }
-        if !self.closing.acceptsInput { self.decoder.discard() }
+        if !self.closing.acceptsInput { self.discardInput() }
     }
+
+    /// A small message's work for each KiB, four times that where it has to be inflated.
+    private var sizeShift: Int { self.deflate == nil ? 10 : 8 }
 
     private func fail(_ error: WebSocketError) {
         let action = self.closing.failed(.init(code: error.closeCode, reason: error.message))

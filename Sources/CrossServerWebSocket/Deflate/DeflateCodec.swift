@@ -38,6 +38,21 @@ final class DeflateCodec {
         self.maximumRatio = configuration.maximumRatio
     }
 
+    /// Bytes in memory of the streams, as zlib's documentation has them.
+    var heldBytes: Int {
+        let deflating = self.deflater == nil ? 0 : 1 << (self.outbound.windowBits + 2) + 1 << (self.memoryLevel + 9)
+        let inflating = self.inflater == nil ? 0 : 1 << self.inbound.windowBits + Self.inflaterState
+        return deflating + inflating
+    }
+
+    private static let inflaterState = 7_168
+
+    /// Gives the memory back. The connection compresses and inflates nothing any more.
+    func releaseStreams() {
+        self.deflater = nil
+        self.inflater = nil
+    }
+
     /// What a message of a size may take compressed; more is not worth reading. Senders that flush often need more than
     /// the message itself.
     static func maximumCompressedSize(for maximumMessageSize: Int) -> Int {

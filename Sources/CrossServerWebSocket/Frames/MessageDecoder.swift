@@ -61,8 +61,14 @@ struct MessageDecoder {
         self.input = scratch
     }
 
-    /// The memory of the message whose end has not been read, in bytes.
+    /// Bytes in memory of the message whose end has not been read.
     var bufferedCapacity: Int { self.partial?.capacity ?? 0 }
+
+    /// Bytes in memory of all that was not handed out.
+    var heldBytes: Int { self.bufferedCapacity + self.input.readableBytes }
+
+    /// Whether there are bytes that were not looked at.
+    var hasInput: Bool { self.input.readableBytes > 0 }
 
     /// Lets go of the bytes that were not decoded.
     mutating func discard() {

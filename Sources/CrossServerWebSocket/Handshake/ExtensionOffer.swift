@@ -8,23 +8,56 @@ struct ExtensionOffer: Equatable {
     var name: String
     var parameters: [Parameter] = []
 
-    /// - Returns: nil when the syntax is wrong.
+    init(name: String, parameters: [Parameter] = []) {
+        self.name = name
+        self.parameters = parameters
+    }
+
+    /// Empty members of the list are skipped (RFC 9110, section 5.6.1).
+    ///
+    /// - Returns: nil when the syntax of a member is wrong.
     static func parse(_ values: [String]) -> [ExtensionOffer]? {
         var offers: [ExtensionOffer] = []
-        for value in values {
-            var reader = Reader(rest: Array(value.utf8)[...])
-            repeat {
-                guard let offer = reader.readOffer() else { return nil }
-                offers.append(offer)
-            } while reader.skip(UInt8(ascii: ","))
-            guard reader.rest.isEmpty else { return nil }
+        for member in Self.members(of: values) {
+            guard let offer = ExtensionOffer(member) else { return nil }
+            offers.append(offer)
         }
         return offers
+    }
+
+    /// Those members of the list whose syntax is right: a server declines what it does not understand.
+    static func understood(_ values: [String]) -> [ExtensionOffer] {
+        Self.members(of: values).compactMap { ExtensionOffer($0) }
+    }
+
+    private static func members(of values: [String]) -> [ArraySlice<UInt8>] {
+        values.flatMap { value in
+            var isQuoted = false
+            var isEscaped = false
+            return Array(value.utf8).split { byte in
+                if isEscaped {
+                    isEscaped = false
+                } else if isQuoted, byte == UInt8(ascii: "\\") {
+                    isEscaped = true
+                } else if byte == UInt8(ascii: "\"") {
+                    isQuoted.toggle()
+                }
+                return byte == UInt8(ascii: ",") && !isQuoted
+            }
+        }
+        .filter { !$0.allSatisfy { $0 == 0x20 || $0 == 0x09 } }
+    }
+
+    private init?(_ member: ArraySlice<UInt8>) {
+        var reader = Reader(rest: member)
+        guard let offer = reader.readOffer() else { return nil }
+        self = offer
     }
 
     private struct Reader {
         var rest: ArraySlice<UInt8>
 
+        /// - Returns: nil when the syntax is wrong, or something is left.
         mutating func readOffer() -> ExtensionOffer? {
             guard let name = self.readToken() else { return nil }
             var offer = ExtensionOffer(name: name)
@@ -38,7 +71,7 @@ struct ExtensionOffer: Equatable {
                 }
                 offer.parameters.append(parameter)
             }
-            return offer
+            return self.rest.isEmpty ? offer : nil
         }
 
         /// Skips the separator and the spaces around it.

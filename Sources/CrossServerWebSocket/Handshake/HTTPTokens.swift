@@ -27,18 +27,14 @@ enum HTTPTokens {
         return bytes[first...last]
     }
 
-    /// The members of comma-separated lists of tokens. Nil when a member is no token; empty members are skipped.
-    static func list(_ values: [String]) -> [String]? {
-        var tokens: [String] = []
-        for value in values {
-            for member in Substring(value).utf8.split(separator: UInt8(ascii: ",")) {
-                let member = Self.trimmed(member)
-                if member.isEmpty { continue }
-                guard Self.isToken(member) else { return nil }
-                tokens.append(String(Substring(member)))
-            }
+    /// The tokens in comma-separated lists. Members that are none, as the empty ones, are skipped.
+    static func list(_ values: [String]) -> [String] {
+        values.flatMap { value in
+            Substring(value).utf8.split(separator: UInt8(ascii: ","))
+                .map { Self.trimmed($0) }
+                .filter { Self.isToken($0) }
+                .map { String(Substring($0)) }
         }
-        return tokens
     }
 }
 

@@ -4,7 +4,8 @@ import HTTPTypes
 public enum ServerHandshake {
     /// Checks the request and negotiates.
     ///
-    /// A request that does not ask for a WebSocket is answered with 426, one that asks wrongly with 400.
+    /// A request that does not ask for a WebSocket is answered with 426, one that asks wrongly with 400. Subprotocols and
+    /// extensions that are not understood are declined.
     ///
     /// - Parameters:
     ///   - subprotocol: the one that the application chose; left out when the client did not offer it.
@@ -15,23 +16,19 @@ public enum ServerHandshake {
         deflate: PerMessageDeflate? = nil
     ) throws(UpgradeRejection) -> UpgradeAcceptance {
         let key = try Self.check(request)
-        guard let offered = HTTPTokens.list(request.headers[values: .secWebSocketProtocol]),
-            Set(offered).count == offered.count
-        else { throw .badRequest("Invalid Sec-WebSocket-Protocol") }
-        guard let extensions = ExtensionOffer.parse(request.headers[values: .secWebSocketExtensions]) else {
-            throw .badRequest("Invalid Sec-WebSocket-Extensions")
-        }
 
         var acceptance = UpgradeAcceptance(headers: [
             .upgrade: "websocket",
             .connection: "Upgrade",
             .secWebSocketAccept: HandshakeKey.accept(for: key),
         ])
-        if let subprotocol, offered.contains(subprotocol) {
+        if let subprotocol, request.subprotocols.contains(subprotocol) {
             acceptance.subprotocol = subprotocol
             acceptance.headers[.secWebSocketProtocol] = subprotocol
         }
-        if let accepted = deflate?.accept(extensions) {
+        if let deflate,
+            let accepted = deflate.accept(ExtensionOffer.understood(request.headers[values: .secWebSocketExtensions]))
+        {
             acceptance.deflate = accepted.negotiated
             acceptance.headers[.secWebSocketExtensions] = accepted.answer
         }

@@ -26,6 +26,8 @@ public final class ServerHandshakeHandler: ChannelDuplexHandler, RemovableChanne
     private let failed: (any Error) -> Void
     private var state: State
     private var isReadHeldBack = false
+    /// The client sends no more. What it asked is answered.
+    private var isInputEnded = false
     private var isFinished = false
     private var linger: Scheduled<Void>?
 
@@ -87,7 +89,12 @@ public final class ServerHandshakeHandler: ChannelDuplexHandler, RemovableChanne
     }
 
     public func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-        if event is ChannelShouldQuiesceEvent || event as? ChannelEvent == .inputClosed {
+        if event is ChannelShouldQuiesceEvent {
+            context.close(promise: nil)
+        } else if event as? ChannelEvent == .inputClosed {
+            self.isInputEnded = true
+            // The next handler is told when it is there.
+            if case .deciding = self.state { return }
             context.close(promise: nil)
         }
         context.fireUserInboundEventTriggered(event)
@@ -149,7 +156,7 @@ public final class ServerHandshakeHandler: ChannelDuplexHandler, RemovableChanne
         context.write(self.wrapOutboundOut(response), promise: nil)
         let handler = self.upgraded(context, request, acceptance)
         let channel = context.channel
-        context.replaceByWebSocket(handler, rest: rest)
+        context.replaceByWebSocket(handler, rest: rest, isInputEnded: self.isInputEnded)
         // The client learns that it is connected when the server knows it.
         context.eventLoop.execute { channel.flush() }
         // By way of the new handler: this context is no longer in the pipeline.
@@ -165,7 +172,8 @@ public final class ServerHandshakeHandler: ChannelDuplexHandler, RemovableChanne
         guard !self.isFinished else { return }
         self.state = .done
         context.writeAndFlush(self.wrapOutboundOut(rejection.response(to: request)), promise: nil)
-        // Closing at once could reset the connection before the client has read the answer.
+        // Closing at once could reset the connection before the client has read the answer. When it has closed its half
+        // already, this closes the connection.
         context.close(mode: .output, promise: nil)
         self.linger = context.eventLoop.assumeIsolated().scheduleTask(in: RefusalHandler.lingerTime) {
             context.close(promise: nil)
@@ -218,7 +226,7 @@ extension UpgradeRejection {
 
 extension ChannelHandlerContext {
     /// Puts the handler in the place of this context's, and hands it what was read too far.
-    func replaceByWebSocket(_ handler: WebSocketHandler, rest: ByteBuffer) {
+    func replaceByWebSocket(_ handler: WebSocketHandler, rest: ByteBuffer, isInputEnded: Bool = false) {
         do {
             // The position needs the handler of this context, which is removable by its type.
             try self.pipeline.syncOperations.addHandler(handler, position: .after(self.handler))
@@ -231,6 +239,7 @@ extension ChannelHandlerContext {
             self.fireChannelRead(NIOAny(rest))
             self.fireChannelReadComplete()
         }
+        if isInputEnded { self.fireUserInboundEventTriggered(ChannelEvent.inputClosed) }
         self.pipeline.syncOperations.removeHandler(context: self, promise: nil)
     }
 }

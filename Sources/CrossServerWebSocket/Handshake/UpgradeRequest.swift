@@ -33,9 +33,9 @@ public struct UpgradeRequest: Sendable {
         return String(decoding: Self.percentDecoded(path), as: UTF8.self)
     }
 
-    /// The subprotocols that the client offered, its favourite first. Empty when the header is missing or malformed.
+    /// The subprotocols that the client offered, its favourite first. What is no token is left out.
     public var subprotocols: [String] {
-        HTTPTokens.list(self.headers[values: .secWebSocketProtocol]) ?? []
+        HTTPTokens.list(self.headers[values: .secWebSocketProtocol])
     }
 
     /// - Parameter plusIsSpace: as in a query of `application/x-www-form-urlencoded`.

@@ -1,10 +1,14 @@
-import CrossServerTesting
-import NIOCore
+package import NIOCore
 import NIOPosix
 import Synchronization
 
 /// A TCP connection on which a test sends and reads what it likes.
-final class RawConnection: Sendable {
+package final class RawConnection: Sendable {
+    /// The head of a request for a WebSocket.
+    package static let upgrade =
+        "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        + "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+
     private let channel: any Channel
     private let received: Received
 
@@ -13,7 +17,7 @@ final class RawConnection: Sendable {
         self.received = received
     }
 
-    static func open(_ address: SocketAddress) async throws -> RawConnection {
+    package static func open(_ address: SocketAddress) async throws -> RawConnection {
         let received = Received()
         let channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
             .channelInitializer { $0.pipeline.addHandler(received) }
@@ -21,27 +25,52 @@ final class RawConnection: Sendable {
         return RawConnection(channel: channel, received: received)
     }
 
-    func send(_ text: String) async throws {
+    /// Opens a connection and ends the handshake.
+    package static func openWebSocket(_ address: SocketAddress) async throws -> RawConnection {
+        let connection = try await self.open(address)
+        try await connection.send(self.upgrade)
+        _ = try await connection.read(until: "\r\n\r\n")
+        return connection
+    }
+
+    package func send(_ text: String) async throws {
         try await self.channel.writeAndFlush(ByteBuffer(string: text))
     }
 
-    func send(_ bytes: [UInt8]) async throws {
+    package func send(_ bytes: [UInt8]) async throws {
         try await self.channel.writeAndFlush(ByteBuffer(bytes: bytes))
     }
 
+    /// A text message that is masked with zeros.
+    ///
+    /// - Parameter announced: the length in the header, when it is not that of the text.
+    package static func frame(_ text: String, announced: Int? = nil) -> [UInt8] {
+        let length = announced ?? text.utf8.count
+        return [0x81, 0xFF] + (0..<8).map { UInt8(truncatingIfNeeded: length >> (56 - 8 * $0)) } + [0, 0, 0, 0]
+            + text.utf8
+    }
+
+    /// Sends no more; what comes is still read.
+    package func closeOutput() async throws { try await self.channel.close(mode: .output) }
+
+    /// Stops or goes on reading.
+    package func setReading(_ isReading: Bool) async throws {
+        try await self.channel.setOption(.autoRead, value: isReading).get()
+    }
+
     /// Waits until what has come contains the text.
-    func read(until text: String) async throws -> String {
+    package func read(until text: String) async throws -> String {
         try await eventually { self.received.text.contains(text) || self.received.isClosed }
         return self.received.text
     }
 
     /// Waits for the end of the connection.
-    func readToEnd() async throws -> String {
+    package func readToEnd() async throws -> String {
         try await eventually { self.received.isClosed }
         return self.received.text
     }
 
-    func close() async throws { try await self.channel.close() }
+    package func close() async throws { try await self.channel.close() }
 
     private final class Received: ChannelInboundHandler, Sendable {
         typealias InboundIn = ByteBuffer
