@@ -18,6 +18,9 @@ public protocol Bus: Sendable {
     /// Publishes a message on one usable link, if possible one over which this node hears the others too: whoever is
     /// asked answers there.
     ///
+    /// It may be called while the caller holds a lock that keeps messages in order: it puts the message into a queue, and calls
+    /// nobody back but the completion.
+    ///
     /// - Parameter link: the one to take while it is usable; nil for any.
     /// - Parameter completion: called exactly once, on any thread, with what came of it; not called when the method
     ///   throws. Without one a failure is only counted and logged.

@@ -50,12 +50,13 @@ package final class Reports<Report: Sendable>: Sendable {
     }
 
     package func finish() {
-        let streams = self.state.withLock { state in
+        // The handlers are let go of behind the lock: what their closures hold is the application's.
+        let former = self.state.withLock { state in
+            let former = state
+            state = State()
             state.isFinished = true
-            state.handlers = []
-            defer { state.streams = [:] }
-            return Array(state.streams.values)
+            return former
         }
-        for stream in streams { stream.finish() }
+        for stream in former.streams.values { stream.finish() }
     }
 }

@@ -50,6 +50,7 @@ private struct WatchedRoom: Hashable, Sendable {
             "roomId": Payload(self.id),
             "namespace": Payload(self.namespace),
             "joined": try Payload(encoding: change.joined),
+            "moved": change.moved.isEmpty ? .absent : try Payload(encoding: change.moved),
             "left": Payload(change.left.map { Payload($0) }),
             "count": Payload(change.count),
         ]

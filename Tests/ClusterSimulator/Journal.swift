@@ -233,6 +233,10 @@ extension Simulation {
         }
         let unreachable = node.membership.unreachable(now: node.now)
         if !unreachable.isEmpty { self.journal.contradict("\(name) does not reach \(unreachable)") }
+        for member in node.membership.members(now: node.now) where member.isSuspect {
+            self.journal.contradict("\(name) suspects \(member.name)")
+        }
+        if !node.hearing.undecided.isEmpty { self.journal.contradict("\(name) waits for \(node.hearing.undecided)") }
         if node.sender.queueBytes > 0 { self.journal.contradict("\(name) has messages waiting") }
         for other in others {
             guard let ledger = node.receiver.ledger(of: other.incarnation) else { continue }

@@ -13,6 +13,8 @@ final class Connection {
         case subscribe(String)
         case unsubscribe(String)
         case publish(Int, String, Packet)
+        /// Who hears the inbox of a life? With the time by the clock of the server that asks.
+        case count(String, inbox: String, askedAt: NIODeadline)
         case end
     }
 
@@ -20,6 +22,7 @@ final class Connection {
         case subscribed(String)
         case message(String, Packet)
         case published(Int)
+        case counted(String, Int, askedAt: NIODeadline)
         case end
     }
 
@@ -32,6 +35,8 @@ final class Connection {
     let life: Int
     var isOpenHere = true
     var isOpenThere = true
+    /// What Redis has subscribed for it, and when.
+    var subscribedAt: [String: Int64] = [:]
     private var lastToRedis: Int64 = 0
     private var lastToNode: Int64 = 0
     /// What is on its way while the network is cut or the server does not read.

@@ -11,6 +11,9 @@ extension SimulatedNode {
         case .end: self.closed(connection)
         case .published(let id):
             while let first = link.outstanding.first, first.id <= id { link.outstanding.removeFirst() }
+        case .counted(let life, let count, let askedAt):
+            let now = self.now
+            self.perform(self.membership.inboxHeard(by: count, of: life, over: link.link, askedAt: askedAt, now: now))
         case .subscribed(let channel):
             guard link.subscriber === connection, self.channels[channel] != nil else { return }
             link.acknowledged.insert(channel)
@@ -145,14 +148,18 @@ extension SimulatedNode {
                 self.publish(.announcement(announcement), to: channel, over: link, nil)
                 continue
             case .joined(let member):
+                let holder = Holder(name: member.name, incarnation: member.incarnation)
+                _ = self.hearing.joined(holder)
                 if let incarnation = UInt64(member.incarnation, radix: 36) {
                     self.receiver.joined(incarnation, name: member.name, uptime: member.uptime, now: self.now)
                 }
             case .left(let member, let reason):
+                if case .died = reason { self.died(member) }
                 if let incarnation = UInt64(member.incarnation, radix: 36) {
                     self.receiver.left(incarnation, reason, now: self.now)
                 }
-            case .changed: break
+            case .changed, .cleared: break
+            case .suspected(let member): self.suspected(member)
             case .nameTaken(let other):
                 self.refusedBy = other.incarnation
                 self.simulation.note("\(self.name) is refused")

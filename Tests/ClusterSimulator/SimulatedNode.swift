@@ -38,6 +38,10 @@ final class SimulatedNode {
     private var nextTick: Int64 = .max
     private var nextMembershipTick: Int64 = 0
     var waiting: [UInt64: (pid: Int, channel: String)] = [:]
+    var hearing = Hearing()
+    /// Since when no Redis server can be reached, and when that was over last if it took long.
+    private var deafSince: Int64?
+    private var wasDeafUntil: Int64 = -.max / 2
 
     init(_ simulation: Simulation, name: String) {
         self.simulation = simulation
@@ -241,6 +245,8 @@ final class SimulatedNode {
             self.nextMembershipTick = self.simulation.now + 100_000
             self.perform(self.membership.tick(now: self.now))
             guard self.isAlive else { return }
+            self.hear()
+            self.askWhoHears()
             self.checkSubscriptions()
             self.checkConnections()
             for link in self.links { self.changed(link) }
@@ -251,6 +257,24 @@ final class SimulatedNode {
         self.takeActions()
         if self.isLeaving, self.sender.hasLeft || self.sender.mustLeave(now: self.now) { return self.finishLeaving() }
         self.tickSoon(self.receiver.isBusy ? 5_000 : self.sender.isBusy ? 10_000 : 100_000)
+    }
+
+    // MARK: Hearing
+
+    func noteHearing(_ hears: Bool) {
+        guard hears else {
+            self.deafSince = self.deafSince ?? self.simulation.now
+            return
+        }
+        if let since = self.deafSince, self.simulation.now - since > 3_000_000 {
+            self.wasDeafUntil = self.simulation.now
+        }
+        self.deafSince = nil
+    }
+
+    func hasBeenDeaf(for time: Int64, within recent: Int64) -> Bool {
+        if let since = self.deafSince, self.simulation.now - since > time { return true }
+        return self.simulation.now - self.wasDeafUntil < recent
     }
 
     // MARK: Leaving

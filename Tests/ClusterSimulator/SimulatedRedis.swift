@@ -21,16 +21,29 @@ final class SimulatedRedis {
         case .subscribe(let channel):
             if !self.subscribers[channel, default: []].contains(where: { $0 === connection }) {
                 self.subscribers[channel, default: []].append(connection)
+                connection.subscribedAt[channel] = self.simulation.now
             }
             connection.reply(.subscribed(channel))
         case .unsubscribe(let channel):
             self.subscribers[channel]?.removeAll { $0 === connection }
+            connection.subscribedAt[channel] = nil
+        case .count(let life, let inbox, let askedAt):
+            let count = (self.subscribers[inbox] ?? []).count { $0.isOpenThere }
+            connection.reply(.counted(life, count, askedAt: askedAt))
         case .publish(let id, let channel, let packet):
             self.publish(packet, to: channel)
             connection.reply(.published(id))
         case .end:
             self.drop(connection)
         }
+    }
+
+    /// For how long a life of a server has been subscribed to its inbox, in microseconds.
+    func hearingTime(of node: SimulatedNode) -> Int64 {
+        let since = (self.subscribers[node.inbox] ?? []).filter(\.isOpenThere).compactMap {
+            $0.subscribedAt[node.inbox]
+        }
+        return since.min().map { self.simulation.now - $0 } ?? 0
     }
 
     func publish(_ packet: Packet, to channel: String) {

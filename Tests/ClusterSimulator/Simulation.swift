@@ -119,6 +119,8 @@ package struct Summary: Sendable {
     package var frames = 0
     package var published = 0
     package var once = 0
+    package var suspects = 0
+    package var deaths = 0
 
     package init() {}
 
@@ -136,5 +138,7 @@ package struct Summary: Sendable {
         left.frames += right.frames
         left.published += right.published
         left.once += right.once
+        left.suspects += right.suspects
+        left.deaths += right.deaths
     }
 }

@@ -99,6 +99,27 @@ struct MembershipCluster {
         }
     }
 
+    /// A server asks a link who hears the inbox of another one.
+    mutating func count(_ incarnation: String, by asker: String, over number: Int) {
+        let isHeard =
+            self.members[incarnation]?.ownLinks[BusLink(number: number)]?.canReceive == true
+            && !self.deaf.contains("\(incarnation)/\(number)")
+        self.now = self.now + .milliseconds(1)
+        let now = self.now
+        let actions = self.members[asker]?.inboxHeard(
+            by: isHeard ? 1 : 0,
+            of: incarnation,
+            over: BusLink(number: number),
+            askedAt: now,
+            now: now
+        )
+        self.perform(actions ?? [], of: asker)
+    }
+
+    func suspects(seenBy incarnation: String) -> [String] {
+        self.members[incarnation]?.members(now: self.now).filter(\.isSuspect).map(\.name) ?? []
+    }
+
     func names(seenBy incarnation: String) -> [String] {
         self.members[incarnation]?.members(now: self.now).map { "\($0.name)/\($0.incarnation)" } ?? []
     }

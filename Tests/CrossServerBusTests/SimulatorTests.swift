@@ -42,5 +42,7 @@ import Testing
         #expect(summary.refused > 0)
         #expect(summary.replaced > 0)
         #expect(summary.unnumbered > 0)
+        #expect(summary.suspects > 0)
+        #expect(summary.deaths > 0)
     }
 }

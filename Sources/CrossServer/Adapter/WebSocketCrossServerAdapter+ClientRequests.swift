@@ -31,13 +31,39 @@ extension WebSocketCrossServerAdapter {
                 self.cluster.remember(nil, asHolderOf: id)
             }
         }
-        let places = try await self.locate(id, timeout: end - .now)
-        guard let server = places.value.first?.server else {
-            if let silent = places.missing.first(where: { $0.server != nil }) { throw Self.error(silent.reason) }
+        // Where an id is unique, the first to have it decides. It may have moved in that moment: then all are heard.
+        let isUnique = self.configuration.cluster.uniqueIds != .perServer
+        if isUnique {
+            let server = try await self.holder(of: id, timeout: end - .now) { $0.age != nil }
+            do {
+                return try await self.ask(server, forSocketId: id, event, payload, timeout: end - .now)
+            } catch let error as CrossServerError where error.code == .unknownSocket {
+                self.cluster.remember(nil, asHolderOf: id)
+            }
+        }
+        let server = try await self.holder(of: id, timeout: end - .now, until: nil)
+        return try await self.ask(server, forSocketId: id, event, payload, timeout: end - .now)
+    }
+
+    /// The server of the youngest connection among the answers.
+    ///
+    /// - Throws: ``CrossServerError`` with `unknownSocket` when no server that lives has one.
+    private func holder(
+        of id: String,
+        timeout: Duration,
+        until isDecided: (@Sendable (ClusterQuestion.Locate.Reply) -> Bool)?
+    ) async throws -> String {
+        let question = ClusterQuestion.Locate(id: id)
+        let answer = try await self.cluster.ask(question, timeout: timeout, until: isDecided)
+        let holders = answer.replies.compactMap { server, reply in reply.age.map { (age: $0, server: server) } }
+        guard let server = holders.min(by: { ($0.age, $0.server) < ($1.age, $1.server) })?.server else {
+            // Who has died has no clients any more.
+            let silent = answer.missing.first { $0.server != nil && !$0.reason.meansGone }
+            if let silent { throw Self.error(silent.reason) }
             throw CrossServerError(.unknownSocket, "no server has a client with the id \(id)")
         }
         self.cluster.remember(server, asHolderOf: id)
-        return try await self.ask(server, forSocketId: id, event, payload, timeout: end - .now)
+        return server
     }
 
     private func ask(
@@ -83,10 +109,21 @@ extension WebSocketCrossServerAdapter {
             let code = String(code.dropFirst(ClusterQuestion.serverCode.count))
             return CrossServerError(.init(description: code), message)
         case .timeout: return CrossServerError(.timeout, "the client did not answer in time")
-        case .stopped, .died: return CrossServerError(.socketClosed, "the client's server has gone: \(reason)")
+        case .stopped, .died, .suspected:
+            return CrossServerError(.socketClosed, "the client's server has gone: \(reason)")
         case .stopping: return CrossServerError(.stopping, "the server is stopping")
         case .unreachable: return CrossServerError(.unreachable, "no link leads to the client's server")
         case .notSent, .outcomeUnknown, .invalidReply: return CrossServerError(.busUnavailable, "\(reason)")
+        }
+    }
+}
+
+extension MissingReply.Reason {
+    /// Whether the server has no connections any more, for all that is known.
+    fileprivate var meansGone: Bool {
+        switch self {
+        case .stopped, .died, .suspected: true
+        default: false
         }
     }
 }

@@ -51,7 +51,7 @@ extension WebSocketCrossServerAdapter {
 
     /// Removes the listeners of an event that have the tag, or all of them.
     public func offCrossServerEvent(_ event: String, tag: String? = nil) {
-        self.cluster.listeners.withLock { listeners in
+        self.cluster.changeListeners { listeners in
             listeners.events[event]?.remove(tag: tag)
             if listeners.events[event]?.isEmpty == true { listeners.events[event] = nil }
         }
@@ -63,10 +63,10 @@ extension WebSocketCrossServerAdapter {
     }
 
     private func add(_ listener: Listener<CrossServerEventArguments>, to event: String) -> ListenerHandle {
-        self.cluster.listeners.withLock { $0.events[event, default: ListenerList()].add(listener) }
+        self.cluster.changeListeners { $0.events[event, default: ListenerList()].add(listener) }
         return ListenerHandle { [weak cluster] in
             listener.deactivate()
-            cluster?.listeners.withLock { $0.removeSpent() }
+            cluster?.changeListeners { $0.removeSpent() }
         }
     }
 }

@@ -73,7 +73,7 @@ extension WebSocketCrossServerAdapter {
         previous?.deactivate()
         return ListenerHandle { [weak cluster] in
             listener.deactivate()
-            cluster?.listeners.withLock { listeners in
+            cluster?.changeListeners { listeners in
                 if listeners.channels[channel] === listener { listeners.channels[channel] = nil }
             }
         }

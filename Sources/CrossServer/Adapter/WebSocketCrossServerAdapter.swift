@@ -112,8 +112,15 @@ extension WebSocketCrossServerAdapter {
         self.listenerTable.withLock { body($0) }
     }
 
-    func changeListeners(_ body: (inout sending Listeners) -> Void) {
-        self.listenerTable.withLock { body(&$0) }
+    /// What is let go of is destroyed behind the lock: a closure's objects are the application's, and so is what they do
+    /// at their end.
+    func changeListeners(_ body: (inout Listeners) -> Void) {
+        let former = self.listenerTable.withLock { listeners in
+            let former = listeners
+            body(&listeners)
+            return former
+        }
+        withExtendedLifetime(former) {}
     }
 
     /// Whether the listener may run now. One that runs once is removed before it does.

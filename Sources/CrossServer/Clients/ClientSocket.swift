@@ -71,7 +71,14 @@ public final class ClientSocket: Sendable {
     /// A value that the application keeps with the connection, such as the player behind it.
     public subscript<Key: ClientSocketKey>(key: Key.Type) -> Key.Value? {
         get { self.state.withLock { $0.values[ObjectIdentifier(key)] as? Key.Value } }
-        set { self.state.withLock { $0.values[ObjectIdentifier(key)] = newValue } }
+        set {
+            // The former value is the application's, and is let go of behind the lock.
+            let former = self.state.withLock { state in
+                defer { state.values[ObjectIdentifier(key)] = newValue }
+                return state.values[ObjectIdentifier(key)]
+            }
+            withExtendedLifetime(former) {}
+        }
     }
 
     /// Sends an event to this client.

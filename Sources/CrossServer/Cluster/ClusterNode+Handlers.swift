@@ -29,6 +29,17 @@ struct ClusterListeners: Sendable {
 // Handlers begin on the event loop that brings the message, in the order of one sender's messages. Plain ones end there;
 // asynchronous ones go on beside each other: two servers that ask each other from a handler would otherwise wait for ever.
 extension ClusterNode {
+    /// What is let go of is destroyed behind the lock: a closure's objects are the application's, and so is what they do
+    /// at their end.
+    func changeListeners(_ body: (inout ClusterListeners) -> Void) {
+        let former = self.listeners.withLock { listeners in
+            let former = listeners
+            body(&listeners)
+            return former
+        }
+        withExtendedLifetime(former) {}
+    }
+
     /// This server's own events are handled in the loop's next turn, so that a handler may send the event that it handles.
     func handleLocally(_ event: String, _ payload: Payload, requestNumber: UInt64?, isSystem: Bool = false) {
         let message = CrossServerEvent(event: event, sender: self.name, payload: payload)
@@ -115,7 +126,7 @@ extension ClusterNode {
 
     private func claim<Arguments>(_ listener: Listener<Arguments>) -> Bool {
         guard listener.claim() else { return false }
-        if listener.isOnce { self.listeners.withLock { $0.removeSpent() } }
+        if listener.isOnce { self.changeListeners { $0.removeSpent() } }
         return true
     }
 

@@ -15,6 +15,8 @@ struct Roster: Sendable {
     /// Lives that have fallen silent, by name, and until when they may go on where they were: what is for them takes the
     /// same channel as before, since another one could overtake it.
     var silent: [String: (incarnation: String, until: NIODeadline)] = [:]
+    /// Since when no link delivers to the inbox of a live server, by name.
+    var suspects: [String: NIODeadline] = [:]
     /// Servers that live and cannot be reached, sorted by name.
     var unreachable: [Announcement.HeardServer] = []
     /// This server.
@@ -32,6 +34,27 @@ struct Roster: Sendable {
     struct Inbox: Sendable {
         var channel: String
         var incarnation: UInt64?
+    }
+
+    mutating func enter(_ member: Member, _ inbox: Inbox, now: NIODeadline) {
+        guard member.role == .server else { return }
+        var member = member
+        // All uptimes are of one moment.
+        if self.members.isEmpty { self.takenAt = now }
+        member.uptime = member.uptime - (now - self.takenAt)
+        let isNew = self.members.updateValue(member, forKey: member.name) == nil
+        self.inboxes[member.name] = inbox
+        self.silent[member.name] = nil
+        if isNew { self.names.insert(member.name, at: self.names.firstIndex { $0 > member.name } ?? self.names.count) }
+    }
+
+    mutating func remove(_ member: Member, now: NIODeadline) {
+        self.silent = self.silent.filter { $0.value.until > now }
+        guard self.members[member.name]?.incarnation == member.incarnation else { return }
+        self.members[member.name] = nil
+        self.inboxes[member.name] = nil
+        self.suspects[member.name] = nil
+        self.names.removeAll { $0 == member.name }
     }
 
     /// The life that has fallen silent, and to which messages for a name go.
@@ -54,7 +77,7 @@ extension ClusterNode {
             guard let self else { return }
             self.tickLocations()
             let load = self.clients.load
-            self.changeMembership { membership, now in
+            self.changeMembership(isTick: true) { membership, now in
                 membership.update(connections: load.connections, rooms: load.rooms)
                 return membership.tick(now: now)
             }
@@ -69,14 +92,19 @@ extension ClusterNode {
     }
 
     /// On the event loop.
-    func changeMembership(_ body: (inout Membership, NIODeadline) -> [MembershipAction]) {
+    ///
+    /// - Parameter isTick: whether time alone may have changed something.
+    func changeMembership(isTick: Bool = false, _ body: (inout Membership, NIODeadline) -> [MembershipAction]) {
         let now = NIODeadline.now()
         let actions = body(&self.membership.value, now)
         for action in actions {
             self.courier?.perform(action, now: now)
             self.perform(action, now)
         }
-        if let courier = self.courier {
+        // Where the fastest link is preferred, the order changes with time.
+        if let courier = self.courier,
+            self.membership.value.takeReachNews() || (isTick && courier.bus.strategy == .fastest)
+        {
             let order = courier.bus.strategy == .fastest ? courier.bus.links.map(\.link) : []
             var reach = self.membership.value.reach(order: order)
             reach.originals = self.roster.withLock { $0.originals }
@@ -96,24 +124,31 @@ extension ClusterNode {
                 }
             self.say(announcement.event, to: channel, over: link)
         case .joined(let member):
-            self.updateRoster(now)
+            self.enterRoster(member, now)
+            for former in self.hearing.withLock({ $0.joined(Holder(member)) }) { self.isGone(former, .died) }
             if member.role == .server {
                 self.askForPresence(member.name)
                 self.report(.joined(ClusterServer(member)))
             }
         case .left(let member, let reason):
-            self.updateRoster(now)
+            self.roster.withLock { $0.remove(member, now: now) }
             if case .died = reason, self.courier != nil {
                 let until = now + DeliveryConfiguration().historyTime
                 self.roster.withLock { $0.silent[member.name] = (member.incarnation, until) }
             }
-            let missing: MissingReply.Reason = if case .stopped = reason { .stopped } else { .died }
-            self.endRequests(to: member.name, missing)
             self.presenceLeft(member.name)
-            self.serverLeft(member, reason)
+            self.serverLeft(member, reason, now)
             if member.role == .server { self.report(.left(ClusterServer(member), .init(reason))) }
-        case .changed:
-            self.updateRoster(now)
+        case .changed(let member):
+            self.enterRoster(member, now)
+        case .suspected(let member):
+            self.enterRoster(member, now)
+            self.roster.withLock { if $0.members[member.name] != nil { $0.suspects[member.name] = now } }
+            self.isSuspect(Holder(member), true)
+        case .cleared(let member):
+            self.enterRoster(member, now)
+            self.roster.withLock { $0.suspects[member.name] = nil }
+            self.isSuspect(Holder(member), false)
         case .linkProved, .linkLost, .heartbeatMissed:
             break
         case .nameTaken(let member):
@@ -140,16 +175,9 @@ extension ClusterNode {
         )
     }
 
-    private func updateRoster(_ now: NIODeadline) {
-        let members = self.membership.value.members(now: now)
-        let inboxes = members.map { ($0.name, self.inbox(of: $0.name, $0.incarnation)) }
-        self.roster.withLock { roster in
-            roster.inboxes = Dictionary(inboxes, uniquingKeysWith: { first, _ in first })
-            roster.members = Dictionary(members.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
-            roster.names = members.map(\.name)
-            roster.silent = roster.silent.filter { $0.value.until > now && roster.members[$0.key] == nil }
-            roster.takenAt = now
-        }
+    private func enterRoster(_ member: Member, _ now: NIODeadline) {
+        let inbox = self.inbox(of: member.name, member.incarnation)
+        self.roster.withLock { $0.enter(member, inbox, now: now) }
     }
 
     /// Both channels are subscribed by all servers, but the cluster's by ours alone.
@@ -176,6 +204,12 @@ extension ClusterNode {
         } catch {
             self.logger.debug("not announced", metadata: ["error": "\(LogText(error))"])
         }
+    }
+}
+
+extension Holder {
+    init(_ member: Member) {
+        self.init(name: member.name, incarnation: member.incarnation)
     }
 }
 

@@ -8,10 +8,13 @@ import Synchronization
 extension ClusterNode {
     /// Asks all our servers, this one too.
     ///
+    /// - Parameter isDecided: whether an answer makes those that are outstanding needless.
     /// - Returns: what each answered, and who did not: those of the original cannot.
-    func ask<Question: Event>(_ question: Question, timeout: Duration) async throws -> CrossServerReplies<
-        Question.Reply
-    > {
+    func ask<Question: Event>(
+        _ question: Question,
+        timeout: Duration,
+        until isDecided: (@Sendable (Question.Reply) -> Bool)? = nil
+    ) async throws -> CrossServerReplies<Question.Reply> {
         let request = Request(
             event: Question.name,
             payload: try Payload(encoding: question),
@@ -20,7 +23,33 @@ extension ClusterNode {
             timeout: timeout,
             isSystem: true
         )
-        var replies = try await self.collect(request).decoded(Question.Reply.self)
+        guard let isDecided else { return self.adding(originalsTo: try await self.collect(request)) }
+        try Task.checkCancellation()
+        // Bounded by the servers that may answer.
+        let (responses, continuation) = AsyncStream<CrossServerResponse<Payload>>.makeStream()
+        let number = try self.request(request, .stream(continuation))
+        defer { self.cancel(number) }
+        var replies = CrossServerReplies<Payload>()
+        for await response in responses {
+            switch response {
+            case .missing(let missing): replies.missing.append(missing)
+            case .reply(let server, let payload, _):
+                replies.replies[server] = payload
+                // An answer that cannot be read decides nothing, and counts as missing.
+                if let reply = try? payload.decode(Question.Reply.self), isDecided(reply) {
+                    return replies.decoded(Question.Reply.self)
+                }
+            }
+        }
+        try Task.checkCancellation()
+        return self.adding(originalsTo: replies)
+    }
+
+    /// Those of the original have not answered.
+    private func adding<Reply: Decodable & Sendable>(
+        originalsTo payloads: CrossServerReplies<Payload>
+    ) -> CrossServerReplies<Reply> {
+        var replies = payloads.decoded(Reply.self)
         let originals = self.roster.withLock { $0.originalServerCount }
         let reason = MissingReply.Reason.notSent("a server of the original cannot answer")
         replies.missing += Array(repeating: MissingReply(server: nil, reason: reason), count: originals)
@@ -40,6 +69,10 @@ extension ClusterNode {
             reply?.fail(RequestFailure(code: Self.observerCode, message: "no server"))
             return
         }
+        // Who asks knows that it need not wait. But who watches a room is known when the first client comes.
+        let isOfClients =
+            ClusterQuestion.ofClients.contains(event.event) && event.event != ClusterQuestion.WatchRoom.name
+        guard self.hasClients || event.sender == self.name || !isOfClients else { return }
         if event.event == ClusterQuestion.WatchRoom.name || event.event == ClusterQuestion.UnwatchRoom.name {
             // There, so that the changes that follow an answer are sent behind it.
             return self.eventLoop.execute { self.answer(event, reply) { try self.answerWatcher(event, reply) } }

@@ -36,6 +36,9 @@ extension ClusterNode {
         var timeout: Duration
         /// Whether it is one of our own questions, and no event of the application.
         var isSystem = false
+
+        /// Whether only servers to which clients may be connected are to answer.
+        var concernsClients: Bool { self.isSystem && ClusterQuestion.ofClients.contains(self.event) }
     }
 
     /// One of the messages in which an event goes out.
@@ -49,9 +52,15 @@ extension ClusterNode {
         var namesTargets = true
 
         var targets: [String] { self.namesTargets ? self.servers : [] }
+
+        /// The one whose inbox it is.
+        var lives: [Holder] {
+            self.incarnation.map { life in self.servers.map { Holder(name: $0, incarnation: String(life, radix: 36)) } }
+                ?? []
+        }
     }
 
-    private static let tick = TimeAmount.milliseconds(10)
+    static let requestTick = TimeAmount.milliseconds(10)
     /// The failure with which an observer answers what all are asked.
     static let observerCode = "OBSERVER"
 
@@ -268,9 +277,9 @@ extension ClusterNode {
             }
             if !requests.isTicking {
                 requests.isTicking = true
-                self.eventLoop.scheduleTask(in: Self.tick) { self.expire() }
+                self.eventLoop.scheduleTask(in: Self.requestTick) { self.expire() }
             }
-            let awaited = targets == nil && route.others != nil ? self.roster.withLock { $0.names } : []
+            let awaited = targets == nil && route.others != nil ? self.names(asked: request) : []
             return requests.table.open(
                 sink,
                 targets: targets,
@@ -280,6 +289,13 @@ extension ClusterNode {
                 local: route.isLocal ? self.name : nil,
                 deadline: .now() + TimeAmount(request.timeout)
             )
+        }
+    }
+
+    private func names(asked request: Request) -> [String] {
+        self.roster.withLock { roster in
+            guard request.concernsClients else { return roster.names }
+            return roster.names.filter { roster.members[$0]?.takesClients ?? true }
         }
     }
 
@@ -307,8 +323,10 @@ extension ClusterNode {
         case .success(let publication):
             let others = self.otherReceivers(of: publication, on: posting.channel)
             if others == 0, posting.incarnation != nil, self.courier != nil {
-                // A server that lives asks for what it has not heard.
-                guard !self.isLive(posting) else { return }
+                // A server that lives asks for what it has not heard. Whether it lives shows soon.
+                self.eventLoop.execute { self.countInboxes(of: posting.lives, .now()) }
+                let now = NIODeadline.now()
+                guard !self.isLive(posting), self.hearing.withLock({ $0.isGood(now: now) }) else { return }
                 self.notPublished(number, posting, .died)
             } else if others == 0, !isSystem || !posting.servers.isEmpty || !self.isAlone {
                 self.notPublished(number, posting, .notSent("no other server hears it"))
@@ -344,64 +362,6 @@ extension ClusterNode {
         let isHeardHere = channel == self.channels.bridge || channel == self.channels.cluster
         let own = isHeardHere && self.bus?.hears(publication.link) == true ? 1 : 0
         return publication.receivers.map { max($0 - own, 0) }
-    }
-
-    /// A server has gone that requests may wait for.
-    func endRequests(to server: String, _ reason: MissingReply.Reason) {
-        self.requests.withLock { requests in
-            for action in requests.table.gone(server, reason: reason) { Self.perform(action) }
-        }
-    }
-
-    func cancel(_ number: UInt64) {
-        self.requests.withLock { requests in
-            requests.table.cancel(number)?.end()
-        }
-    }
-
-    /// A server has answered a request of this one.
-    func answered(_ number: UInt64, by server: String, _ payload: Payload, error: Payload?) {
-        if let error, error["code"]?.string == Self.observerCode {
-            return self.perform { $0.declined(number, by: server) }
-        }
-        let result = self.requests.withLock { requests in
-            let result = requests.table.reply(number, from: server)
-            if case .success(let action) = result { Self.perform(action, payload: payload, error: error) }
-            return result.map { _ in }
-        }
-        if case .failure = result { ClusterCounters.increment(self.counters.repliesIgnored) }
-    }
-
-    private func perform(_ body: (inout RequestTable<ReplySink>) -> RequestTable<ReplySink>.Action?) {
-        self.requests.withLock { requests in
-            if let action = body(&requests.table) { Self.perform(action) }
-        }
-    }
-
-    /// Under the lock, so that a sink takes everything in order; it only ever queues.
-    static func perform(_ action: RequestTable<ReplySink>.Action, payload: Payload = .absent, error: Payload? = nil) {
-        if let reply = action.reply {
-            if let error {
-                let code = error["code"]?.string ?? "UNKNOWN"
-                let message = error["message"]?.string ?? ""
-                let failure = MissingReply.Reason.failed(code: code, message: message)
-                action.sink.take(.missing(MissingReply(server: reply.server, reason: failure)))
-            } else {
-                action.sink.take(.reply(server: reply.server, payload, remaining: reply.remaining))
-            }
-        }
-        if let end = action.end {
-            for missing in end.missing { action.sink.take(.missing(missing)) }
-            action.sink.end()
-        }
-    }
-
-    private func expire() {
-        self.requests.withLock { requests in
-            for action in requests.table.expire(now: .now()) { Self.perform(action) }
-            requests.isTicking = requests.table.count > 0
-            if requests.isTicking { self.eventLoop.scheduleTask(in: Self.tick) { self.expire() } }
-        }
     }
 }
 

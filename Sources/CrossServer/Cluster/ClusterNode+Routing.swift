@@ -11,15 +11,6 @@ struct ClientRouting: Sendable {
     var holdings = Holdings()
     /// Where clients were that have been asked something.
     var asked = RecentValues<String, Holder>(maximumCount: 100_000, lifetime: .seconds(60))
-    /// Since when this server hears anybody at all.
-    var hearingSince: NIODeadline?
-    /// Servers that have fallen silent while this one heard nobody: they may be well.
-    var silent: Set<Holder> = []
-
-    /// For as long as it takes to notice that somebody lives.
-    func hasHeardWell(_ now: NIODeadline) -> Bool {
-        self.hearingSince.map { now - $0 >= Membership.Configuration().deadAfter } ?? false
-    }
 }
 
 // A message for one client goes to the server that holds it, where ids are unique in the cluster. Where they are not,
@@ -35,7 +26,8 @@ extension ClusterNode {
         let frame = message.payload
         let (areAlone, hasOriginals) = self.roster.withLock { ($0.isAlone, $0.originalServerCount > 0) }
         guard self.findsHolders, !areAlone else { return try self.publish(frame, toAllFor: ids, ask: nil) }
-        // Published under the lock, which keeps the order; publishing puts the message in a queue.
+        // Published under the lock, which keeps the order: that encodes the message and puts it into the queue of a link, once
+        // for each of the clients.
         try self.routing.withLock { routing in
             var failure: (any Error)?
             var shared: (ids: [String], ask: UInt64?) = ([], nil)
@@ -82,41 +74,59 @@ extension ClusterNode {
             let audience = UInt64(holder.incarnation, radix: 36)
             try self.publish(message, to: inbox, audience: audience) { [weak self] result in
                 guard let self else { return }
-                // In another turn: this may be called while the lock is held.
-                if self.courier == nil {
-                    guard result.reachedNobody else { return }
+                switch result {
+                case .success(let publication) where publication.receivers != 0: break
+                case .success:
+                    // In another turn: this may be called while the lock is held.
+                    self.eventLoop.execute { self.unheard(message, id, holder, epoch, number) }
+                case .failure(let error) where self.courier == nil:
+                    guard error.code != .outcomeUnknown else { return }
                     self.eventLoop.execute { self.refused(message, id, epoch, number) }
-                } else if case .failure(let error) = result {
+                case .failure(let error):
                     // What has waited in vain is not sent any more; the holder sends back what comes behind it.
-                    self.unsent(on: inbox, error)
+                    self.eventLoop.execute { self.unsent(on: inbox, error) }
                 }
             }
         }
     }
 
+    /// What comes of a change that concerns others than this server's queues.
+    private struct LocationsOutcome: Sendable {
+        var local: [Locations.Dispatch] = []
+        var failures: [CrossServerError] = []
+        var lost: [String] = []
+    }
+
     /// Changes what is known of locations, and sends what has waited for that.
     private func changeLocations(_ body: (inout Locations) -> [Locations.Dispatch]) {
         let isLocal = { (id: String) in self.clients.read { $0.members[id] != nil } }
-        let local = self.routing.withLock { routing in
-            body(&routing.locations).filter { dispatch in
-                if isLocal(dispatch.id) { return true }
+        let outcome = self.routing.withLock { routing in
+            var outcome = LocationsOutcome()
+            for dispatch in body(&routing.locations) {
+                guard !isLocal(dispatch.id) else {
+                    outcome.local.append(dispatch)
+                    continue
+                }
                 do {
                     try self.publish(dispatch.frame, to: dispatch.id, dispatch.route)
                 } catch {
                     routing.locations.notSent(dispatch.id, dispatch.route)
-                    let error = error as? CrossServerError ?? CrossServerError(.busUnavailable, "\(error)")
-                    self.unsent(on: self.channels.clients, error)
+                    outcome.failures.append(error as? CrossServerError ?? CrossServerError(.busUnavailable, "\(error)"))
                 }
-                return false
             }
+            outcome.lost = routing.locations.takeLost()
+            return outcome
         }
-        // Not under the lock: this can run what waits for the client's event loop.
-        for dispatch in local {
+        // Not under the lock: reports run the application's code, and to post can run what waits for the client's event
+        // loop.
+        for dispatch in outcome.local {
             let socket = self.clients.read { $0.members[dispatch.id] }
             if socket?.post(EncodedMessage(text: dispatch.frame)) == false {
                 self.notSent("message for a client", CrossServerError.overloaded)
             }
         }
+        for failure in outcome.failures { self.unsent(on: self.channels.clients, failure) }
+        for id in outcome.lost { self.cameTooLate(for: id) }
     }
 
     private func notSent(_ what: String, _ error: any Error) {
@@ -138,45 +148,61 @@ extension ClusterNode {
     /// A client has logged in at another server.
     func clientConnected(_ id: String, at server: String) {
         guard let member = self.roster.withLock({ $0.members[server] }) else { return }
-        let holder = Holder(name: member.name, incarnation: member.incarnation)
-        self.routing.withLock { $0.locations.moved(id, to: holder, now: .now()) }
+        let holder = Holder(member)
+        self.routing.withLock { routing in
+            if routing.asked[id] != nil { routing.asked[id] = holder }
+        }
+        self.changeLocations { $0.moved(id, to: holder, now: .now()) }
     }
 
-    /// Who has died holds no client any more. But when this server could not hear, its messages wait, and must not be
-    /// overtaken by others on another way.
-    func serverLeft(_ member: Member, _ reason: MembershipAction.LeaveReason) {
-        let holder = Holder(name: member.name, incarnation: member.incarnation)
-        self.routing.withLock { routing in
-            if case .died = reason, self.courier != nil, !routing.hasHeardWell(.now()) {
-                routing.silent.insert(holder)
-            } else {
-                routing.locations.serverLeft(holder, now: .now())
-            }
+    /// Who has died holds no client any more, and answers nobody. But when this server could not hear, it may be well: then who
+    /// waits for it goes on waiting, and messages for it must not be overtaken by others on another way.
+    func serverLeft(_ member: Member, _ reason: MembershipAction.LeaveReason, _ now: NIODeadline) {
+        let holder = Holder(member)
+        switch reason {
+        case .stopped: self.isGone(holder, .stopped)
+        case .replaced: self.isGone(holder, .died)
+        case .died:
+            if self.hearing.withLock({ $0.fellSilent(holder, now: now) }) { self.isGone(holder, .died) }
+        }
+    }
+
+    /// It is sure that the server answers and delivers nothing any more.
+    func isGone(_ holder: Holder, _ reason: MissingReply.Reason) {
+        self.endRequests(to: holder.name, reason)
+        self.changeLocations { $0.serverLeft(holder, now: .now()) }
+    }
+
+    /// Nobody hears the server's inbox any more, or somebody does again.
+    func isSuspect(_ holder: Holder, _ isSuspect: Bool) {
+        self.changeLocations { locations in
+            isSuspect ? locations.suspected(holder, now: .now()) : locations.heard(holder, now: .now())
         }
     }
 
     /// To be called ten times a second.
     func tickLocations() {
         let now = NIODeadline.now()
-        let (hears, members) = self.roster.withLock { ($0.own?.links.isEmpty == false, $0.members) }
-        self.routing.withLock { routing in
-            routing.hearingSince = hears ? routing.hearingSince ?? now : nil
-            routing.silent = routing.silent.filter { members[$0.name]?.incarnation != $0.incarnation }
-            guard !routing.silent.isEmpty, routing.hasHeardWell(now) else { return }
-            for holder in routing.silent { routing.locations.serverLeft(holder, now: now) }
-            routing.silent = []
-        }
+        let hears = self.roster.withLock { $0.own?.links.isEmpty == false }
+        for holder in self.hearing.withLock({ $0.update(hears: hears, now: now) }) { self.isGone(holder, .died) }
         self.changeLocations { $0.tick(now: now) }
+        let undecided = self.routing.withLock { $0.locations.undecided }
+        if !undecided.isEmpty { self.countInboxes(of: undecided, now) }
     }
 
     private func refused(_ message: ClientMessage, _ id: String, _ epoch: UInt64, _ number: UInt64) {
-        var isLate = false
-        self.changeLocations { locations in
-            let before = locations.lateRefusals
-            defer { isLate = locations.lateRefusals > before }
-            return locations.refused(id, epoch: epoch, number: number, frame: message.frame, now: .now())
+        self.changeLocations {
+            $0.refused(id, epoch: epoch, number: number, frame: message.frame, now: .now())
         }
-        if isLate { self.cameTooLate(for: id) }
+    }
+
+    /// Nobody has received a message to the inbox of a holder.
+    private func unheard(_ message: ClientMessage, _ id: String, _ holder: Holder, _ epoch: UInt64, _ number: UInt64) {
+        // Without numbers nobody asks for it later.
+        guard self.courier != nil else { return self.refused(message, id, epoch, number) }
+        let now = NIODeadline.now()
+        self.changeLocations { $0.unheard(id, epoch: epoch, number: number, frame: message.frame, now: now) }
+        self.countInboxes(of: [holder], now)
     }
 
     /// A message for one client has found it nowhere.
@@ -190,7 +216,9 @@ extension ClusterNode {
         guard self.findsHolders else { return nil }
         let holder = self.routing.withLock { $0.asked[id] ?? $0.locations.holder(of: id) }
         guard let holder else { return nil }
-        let isAlive = self.roster.withLock { $0.members[holder.name]?.incarnation == holder.incarnation }
+        let isAlive = self.roster.withLock { roster in
+            roster.members[holder.name]?.incarnation == holder.incarnation && roster.suspects[holder.name] == nil
+        }
         return isAlive ? holder.name : nil
     }
 
@@ -198,7 +226,7 @@ extension ClusterNode {
     func remember(_ server: String?, asHolderOf id: String) {
         guard self.findsHolders else { return }
         let member = server.flatMap { server in self.roster.withLock { $0.members[server] } }
-        let holder = member.map { Holder(name: $0.name, incarnation: $0.incarnation) }
+        let holder = member.map { Holder($0) }
         self.routing.withLock { routing in
             routing.asked.forget(now: .now(), keeping: EmptyCollection())
             routing.asked[id] = holder
@@ -266,16 +294,6 @@ extension ClusterNode {
             try self.publish(answer, to: inbox.channel, audience: inbox.incarnation, completion: nil)
         } catch {
             self.notSent("answer to a server", error)
-        }
-    }
-}
-
-extension Result<Publication, BusError> {
-    /// Whether it is sure that nobody has received the message. What has a number is asked for, all the same.
-    fileprivate var reachedNobody: Bool {
-        switch self {
-        case .success(let publication): publication.receivers == 0
-        case .failure(let error): error.code != .outcomeUnknown
         }
     }
 }

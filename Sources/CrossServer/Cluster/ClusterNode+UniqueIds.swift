@@ -99,7 +99,7 @@ extension ClusterNode {
         guard isFirst else { throw taken }
         defer { _ = self.uniqueIds.withLock { $0.reserved.remove(id) } }
         if self.clients.read({ $0.members[id] != nil }) { throw taken }
-        let replies = try await self.ask(ClusterQuestion.Reserve(id: id), timeout: timeout)
+        let replies = try await self.ask(ClusterQuestion.Reserve(id: id), timeout: timeout) { $0.isTaken }
         defer { self.released(id) }
         guard !replies.replies.values.contains(where: \.isTaken) else { throw taken }
         try bind()

@@ -41,6 +41,9 @@ final class ClusterNode: Sendable {
     let uniqueIds = Mutex(UniqueIds())
     let presence: NIOLoopBoundBox<PresenceWatches>
     let routing = Mutex(ClientRouting())
+    let hearing = Mutex(Hearing())
+    /// When Redis was asked last who hears the inbox of a server.
+    let countedInboxes: NIOLoopBoundBox<[Holder: NIODeadline]>
     let serverChanges = Reports<ServerChange>(maximumWaiting: 1_000)
     let gaps = Reports<MissedMessages>(maximumWaiting: 1_000)
     let unsentMessages = Reports<UnsentMessage>(maximumWaiting: 1_000)
@@ -59,6 +62,7 @@ final class ClusterNode: Sendable {
         var table = RequestTable<ReplySink>()
         var isTicking = false
         var isEnded = false
+        var watch = OverdueReplies()
     }
 
     init(
@@ -89,10 +93,12 @@ final class ClusterNode: Sendable {
         self.tasks = HandlerTasks(maximum: cluster.maximumRunningHandlers)
         var membership = Membership.Configuration()
         membership.role = cluster.isObserver ? .observer : .server
+        membership.takesClients = false
         self.membership = .makeBoxSendingValue(
             Membership(name: name, incarnation: self.incarnation, configuration: membership, now: start),
             eventLoop: eventLoop
         )
+        self.countedInboxes = .makeBoxSendingValue([:], eventLoop: eventLoop)
         self.presence = .makeBoxSendingValue(PresenceWatches(), eventLoop: eventLoop)
         self.namesakeCheck = .makeBoxSendingValue(start, eventLoop: eventLoop)
         self.subscriptionWatch = .makeBoxSendingValue(SubscriptionWatch(), eventLoop: eventLoop)
@@ -109,11 +115,13 @@ final class ClusterNode: Sendable {
 
     /// From now on there may be clients here, whom messages of other servers are for.
     func serveClients() {
-        let isNews = self.wants.withLock { wants in
+        let (isFirst, hasBegun) = self.wants.withLock { wants in
             defer { wants.hasClients = true }
-            return wants.hasBegun && !wants.hasClients
+            return (!wants.hasClients, wants.hasBegun)
         }
-        if isNews { self.subscribe(to: self.clientChannels) }
+        guard isFirst else { return }
+        if hasBegun { self.subscribe(to: self.clientChannels) }
+        self.eventLoop.execute { self.changeMembership { membership, now in membership.takeClients(now: now) } }
     }
 
     var hasClients: Bool { self.wants.withLock { $0.hasClients } }
@@ -184,16 +192,14 @@ final class ClusterNode: Sendable {
     }
 
     private func endRequests() {
-        self.requests.withLock { requests in
-            requests.isEnded = true
-            for action in requests.table.endAll(.stopping) { Self.perform(action) }
-        }
+        self.requests.withLock { $0.isEnded = true }
+        self.performAll { $0.endAll(.stopping) }
     }
 
     /// Lets go of all that listens. Nothing happens after that.
     func end() {
         self.endRequests()
-        self.listeners.withLock { $0 = ClusterListeners() }
+        self.changeListeners { $0 = ClusterListeners() }
         self.serverChanges.finish()
         self.gaps.finish()
         self.unsentMessages.finish()

@@ -86,6 +86,11 @@ enum ClusterQuestion {
         var room: String
     }
 
+    /// Those that servers need not answer to which no client can be connected.
+    static let ofClients: Set<String> = [
+        Locate.name, Disconnect.name, Count.name, Ids.name, Reserve.name, WatchRoom.name,
+    ]
+
     /// Ask the client with the id an event with a payload, and pass on its reply. The client's payload may be anything:
     /// it is not decoded on the way.
     static let askClient = "askClient"

@@ -102,7 +102,7 @@ extension Courier {
         case .heartbeatMissed(let incarnation, let since):
             guard let incarnation = UInt64(incarnation, radix: 36) else { return }
             receiving.receiver.mayHaveMissed(since: since, of: incarnation, now: now)
-        case .send, .changed, .nameTaken: break
+        case .send, .changed, .suspected, .cleared, .nameTaken: break
         }
     }
 

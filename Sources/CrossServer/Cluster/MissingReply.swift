@@ -16,6 +16,9 @@ public struct MissingReply: Sendable, Hashable {
         case stopped
         /// The server has not been heard for so long that it counts as dead.
         case died
+        /// No link delivers to the server any more, and it has not spoken since: it has died, or has lost its connections. It
+        /// may have been asked, or be asked yet when it comes back.
+        case suspected
         /// The server lives, and no link connects it with this one.
         case unreachable
         /// This server stops.
@@ -42,6 +45,7 @@ extension MissingReply.Reason: CustomStringConvertible {
         case .invalidReply(let reason): "the reply is not as expected: \(reason)"
         case .stopped: "the server has stopped"
         case .died: "the server has died"
+        case .suspected: "the server is not heard any more"
         case .unreachable: "no link leads to the server"
         case .stopping: "this server stops"
         }

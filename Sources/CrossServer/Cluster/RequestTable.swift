@@ -129,7 +129,7 @@ struct RequestTable<Sink> {
     private var entries: [Number: Entry] = [:]
     /// Also of requests that have ended meanwhile.
     private var deadlines = Heap<Deadline>()
-    private var lastNumber: Number = 0
+    private(set) var lastNumber: Number = 0
 
     var count: Int { self.entries.count }
 
@@ -235,6 +235,18 @@ struct RequestTable<Sink> {
     mutating func gone(_ server: String, reason: MissingReply.Reason) -> [Action] {
         let numbers = self.entries.filter { $0.value.names.contains(server) }.keys.sorted()
         return numbers.compactMap { self.gone($0, server, reason: reason) }
+    }
+
+    /// Servers whose answer is open in one of the requests up to a number.
+    func awaited(through number: Number, maximum: Int) -> Set<String> {
+        var awaited: Set<String> = []
+        for (key, entry) in self.entries where key <= number && entry.openNames > 0 {
+            for name in entry.names where name != entry.local && entry.isOpen(name) {
+                awaited.insert(name)
+                if awaited.count == maximum { return awaited }
+            }
+        }
+        return awaited
     }
 
     /// Forgets a request; nothing is told to anyone any more.

@@ -27,16 +27,14 @@ extension WebSocketCrossServerAdapter {
 
     /// On the node's event loop.
     func recordMetrics() {
-        self.metrics.withLock { book in
-            guard var changed = book else { return }
-            // Taken out meanwhile, so that it is not copied.
-            book = nil
-            self.recordClients(in: &changed)
-            self.recordServers(in: &changed)
-            self.recordDelivery(in: &changed)
-            changed.endUpdate()
-            book = changed
-        }
+        // Taken out meanwhile: the backend is the application's, and must not run under the lock.
+        guard var book = self.metrics.withLock({ $0.take() }) else { return }
+        self.recordClients(in: &book)
+        self.recordServers(in: &book)
+        self.recordDelivery(in: &book)
+        book.endUpdate()
+        let recorded = book
+        self.metrics.withLock { $0 = recorded }
     }
 
     private func recordClients(in book: inout MetricsBook) {

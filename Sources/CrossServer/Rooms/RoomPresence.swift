@@ -5,6 +5,8 @@ import Synchronization
 public struct PresenceChange: Sendable, Hashable {
     /// Who is in the room now and was not before, and on which server. Empty in the count-only form.
     public var joined: [String: String]
+    /// Who was in the room on another server, and on which server the id is now. Empty in the count-only form.
+    public var moved: [String: String]
     /// Who was in the room and is not any more. Empty in the count-only form.
     public var left: Set<String>
     /// As ``RoomPresence/count`` after the change.
@@ -12,17 +14,33 @@ public struct PresenceChange: Sendable, Hashable {
     /// As ``RoomPresence/missing`` after the change.
     public var missing: [MissingReply]
 
-    public init(joined: [String: String], left: Set<String>, count: Int, missing: [MissingReply] = []) {
+    public init(
+        joined: [String: String],
+        moved: [String: String] = [:],
+        left: Set<String>,
+        count: Int,
+        missing: [MissingReply] = []
+    ) {
         self.joined = joined
+        self.moved = moved
         self.left = left
         self.count = count
         self.missing = missing
     }
 
-    /// Adds a later change, so that both are one: who came and went meanwhile is in neither.
+    /// Adds a later change, so that both are one: who came and went meanwhile is in neither. Who went and came is where the
+    /// id is now.
     mutating func merge(_ later: PresenceChange) {
-        for id in later.left where self.joined.removeValue(forKey: id) == nil { self.left.insert(id) }
-        for (id, server) in later.joined where self.left.remove(id) == nil { self.joined[id] = server }
+        for id in later.left {
+            self.moved[id] = nil
+            if self.joined.removeValue(forKey: id) == nil { self.left.insert(id) }
+        }
+        for (id, server) in later.joined {
+            if self.left.remove(id) == nil { self.joined[id] = server } else { self.moved[id] = server }
+        }
+        for (id, server) in later.moved {
+            if self.joined[id] == nil { self.moved[id] = server } else { self.joined[id] = server }
+        }
         self.count = later.count
         self.missing = later.missing
     }
@@ -156,16 +174,15 @@ final class PresenceObserver: Sendable {
     /// - Returns: whether this is the first time.
     @discardableResult
     func end() -> Bool {
-        let (isFirst, signals) = self.recipients.withLock { recipients in
-            let signals = recipients.mailboxes.values.map(\.signals)
-            defer {
-                recipients = Recipients()
-                recipients.hasEnded = true
-            }
-            return (!recipients.hasEnded, signals)
+        // The handlers are let go of behind the lock: what their closures hold is the application's.
+        let former = self.recipients.withLock { recipients in
+            let former = recipients
+            recipients = Recipients()
+            recipients.hasEnded = true
+            return former
         }
-        for signal in signals { signal.finish() }
-        return isFirst
+        for mailbox in former.mailboxes.values { mailbox.signals.finish() }
+        return !former.hasEnded
     }
 
     func add(_ handler: @escaping @Sendable (PresenceChange) -> Void) {

@@ -42,6 +42,8 @@ struct RoomPresenceState: Sendable {
     private var away: [String: NIODeadline] = [:]
     /// Some of them are back, or away again.
     private var awayInOrder: Deque<(id: String, until: NIODeadline)> = []
+    /// On which server those were that have moved or left since the last change was taken.
+    private var former: [String: String] = [:]
     private var told = PresenceChange(joined: [:], left: [], count: 0, missing: [])
 
     init(isCountOnly: Bool, grace: TimeAmount) {
@@ -188,14 +190,34 @@ struct RoomPresenceState: Sendable {
 
     private mutating func came(_ id: String, to server: String) {
         self.away[id] = nil
-        let isNew = self.members.updateValue(server, forKey: id) == nil
-        if isNew ? self.told.left.remove(id) == nil : self.told.joined[id] != nil { self.told.joined[id] = server }
+        if let former = self.members.updateValue(server, forKey: id) {
+            self.moved(id, from: former, to: server)
+        } else if self.told.left.remove(id) == nil {
+            self.told.joined[id] = server
+        } else if self.former[id] == server {
+            self.former[id] = nil
+        } else {
+            self.told.moved[id] = server
+        }
+    }
+
+    private mutating func moved(_ id: String, from former: String, to server: String) {
+        guard former != server else { return }
+        if self.told.joined[id] != nil {
+            self.told.joined[id] = server
+            return
+        }
+        let first = self.former[id] ?? former
+        let isBack = first == server
+        self.former[id] = isBack ? nil : first
+        self.told.moved[id] = isBack ? nil : server
     }
 
     private mutating func went(_ id: String, from server: String, until: NIODeadline, _ now: NIODeadline) {
         guard self.members[id] == server else { return }
         if let other = self.parts.first(where: { $0.value.ids.contains(id) })?.key {
             self.members[id] = other
+            self.moved(id, from: server, to: other)
         } else if until > now {
             self.away[id] = until
             self.awayInOrder.append((id, until))
@@ -208,8 +230,11 @@ struct RoomPresenceState: Sendable {
 
     private mutating func remove(_ id: String) {
         self.away[id] = nil
-        self.members[id] = nil
-        if self.told.joined.removeValue(forKey: id) == nil { self.told.left.insert(id) }
+        self.told.moved[id] = nil
+        let server = self.members.removeValue(forKey: id)
+        guard self.told.joined.removeValue(forKey: id) == nil else { return }
+        self.told.left.insert(id)
+        self.former[id] = self.former[id] ?? server
     }
 
     // MARK: Time
@@ -237,10 +262,15 @@ struct RoomPresenceState: Sendable {
     mutating func takeChange() -> PresenceChange? {
         let (count, missing) = (self.count, self.missing)
         guard
-            !self.told.joined.isEmpty || !self.told.left.isEmpty || self.told.count != count
+            !self.told.joined.isEmpty || !self.told.moved.isEmpty || !self.told.left.isEmpty || self.told.count != count
                 || self.told.missing != missing
         else { return nil }
-        defer { self.told = PresenceChange(joined: [:], left: [], count: count, missing: missing) }
-        return PresenceChange(joined: self.told.joined, left: self.told.left, count: count, missing: missing)
+        defer {
+            self.told = PresenceChange(joined: [:], left: [], count: count, missing: missing)
+            self.former = [:]
+        }
+        self.told.count = count
+        self.told.missing = missing
+        return self.told
     }
 }

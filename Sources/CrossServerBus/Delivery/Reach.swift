@@ -52,6 +52,13 @@ package struct Reach: Sendable, Equatable {
 }
 
 extension Membership {
+    /// Whether ``reach(order:)`` may have changed since this was asked last. It costs time for every server of the cluster, and
+    /// most of what they say changes nothing.
+    package mutating func takeReachNews() -> Bool {
+        defer { self.isReachNews = false }
+        return self.isReachNews
+    }
+
     /// - Parameter order: the links in the order of preference, for example the fastest first.
     package func reach(order: [BusLink] = []) -> Reach {
         var reach = Reach()

@@ -12,6 +12,7 @@ extension Locations {
         connectedFor: TimeAmount,
         now: NIODeadline
     ) -> [Dispatch] {
+        self.found(id, ask)
         guard var entry = self.entries[id] else { return [] }
         let connected = now - connectedFor
         if let rival = entry.rival, rival.holder == holder {
@@ -50,7 +51,8 @@ extension Locations {
 
     /// A server has sent a message back, because it does not hold the client (any more) or has sent back one before it.
     ///
-    /// The same may be said of a message that nobody received: when the holder's inbox has no subscriber.
+    /// The same may be said of a message that nobody received, when nobody can ask for it later: where messages have no
+    /// numbers.
     package mutating func refused(
         _ id: String,
         epoch: UInt64,
@@ -61,35 +63,42 @@ extension Locations {
         guard let entry = self.entries[id], entry.epoch == epoch, (1...max(entry.sent, 1)).contains(number),
             entry.phase == .located || entry.phase == .draining, self.hasRoom(for: frame)
         else {
-            self.countLateRefusal()
+            // What was taken back has been sent elsewhere.
+            if self.entries[id]?.hasTaken(epoch, number) != true { self.cameTooLate(id) }
             return []
         }
         if entry.phase == .located {
             self.entries[id]?.phase = .draining
             self.waiting[id] = Waiting(until: now + self.limits.maximumHold)
         }
+        self.waiting[id]?.unheard.remove(number)
         if self.waiting[id]?.refused.updateValue(frame, forKey: number) == nil { self.countHeld(frame) }
-        return self.isDrained(id, entry.sent) ? self.goOn(id, now) : []
+        guard self.isDrained(id, entry.sent), self.waiting[id]?.isUndecided == false else { return [] }
+        return self.takeBack(id, now)
     }
 
     /// The client has logged in at another server. What is sent to the holder yet it delivers or sends back.
     ///
     /// To be told in order of the logins, as far as that is known: a server that does not hold the client sends back what
     /// it gets, and the client is looked for.
-    package mutating func moved(_ id: String, to holder: Holder, now: NIODeadline) {
-        guard let entry = self.entries[id], entry.phase == .located || entry.phase == .draining else { return }
+    package mutating func moved(_ id: String, to holder: Holder, now: NIODeadline) -> [Dispatch] {
+        guard let entry = self.entries[id], entry.phase == .located || entry.phase == .draining else { return [] }
         if entry.phase == .located, holder == entry.holder {
             self.entries[id]?.next = nil
+            self.dropCopies(of: id)
         } else if entry.phase == .located, entry.sent == 0 {
             let epoch = self.nextNumber()
             self.entries[id]?.locate(holder, connected: now, epoch: epoch)
         } else {
             self.entries[id]?.next = holder
+            let isUndecided = self.waiting[id]?.isUndecided ?? false
+            if isUndecided, entry.holder.map(self.suspects.contains) == true { return self.giveUp(id, now) }
         }
+        return []
     }
 
     /// Whether all that was not delivered has come back.
-    private func isDrained(_ id: String, _ last: UInt64) -> Bool {
+    func isDrained(_ id: String, _ last: UInt64) -> Bool {
         guard let refused = self.waiting[id]?.refused, refused[last] != nil, let first = refused.keys.min() else {
             return false
         }
@@ -99,24 +108,21 @@ extension Locations {
     /// Sends what has waited for too long to all servers. To be called ten times a second.
     package mutating func tick(now: NIODeadline) -> [Dispatch] {
         self.entries.forget(now: now, keeping: self.waiting.keys)
-        return self.waiting.filter { $0.value.until <= now }.keys.sorted().flatMap { self.goOn($0, now) }
-    }
-
-    /// A server is no member of the cluster any more: its clients are located again.
-    ///
-    /// Of messages that were sent a moment ago it may still be said that nobody received them.
-    package mutating func serverLeft(_ holder: Holder, now: NIODeadline) {
-        for id in self.entries.keys(where: { $0.next == holder }) { self.entries[id]?.next = nil }
-        for id in self.entries.keys(where: { $0.phase == .located && $0.holder == holder }) {
-            self.waitForEnd(of: id, now)
-        }
+        self.expireCopies(now)
+        self.expireSearches(now)
+        return self.waiting.filter { $0.value.until <= now }.keys.sorted().flatMap { self.hasWaited($0, now) }
     }
 
     /// The client has connected to this server. What it is owed from before is nothing.
     ///
     /// - Returns: what has waited; for the client here.
     package mutating func connectedHere(_ id: String, now: NIODeadline) -> [Dispatch] {
+        self.searches[id] = nil
         guard let entry = self.entries[id] else { return [] }
+        if let copies = self.copies[id], entry.holder.map(self.suspects.contains) == true {
+            self.lost(id, count: copies.frames.count)
+        }
+        self.dropCopies(of: id)
         let dispatches = self.askAgain(id, now)
         if entry.phase == .located, entry.sent > 0 {
             // What is under way to the former holder must not come after what is sent when the client is there again.
@@ -142,7 +148,8 @@ extension Locations {
     }
 
     /// Sends what waits to where the client has moved; when that is not known, to all.
-    private mutating func goOn(_ id: String, _ now: NIODeadline) -> [Dispatch] {
+    mutating func goOn(_ id: String, _ now: NIODeadline) -> [Dispatch] {
+        self.dropCopies(of: id)
         guard let next = self.entries[id]?.next else { return self.askAgain(id, now) }
         let epoch = self.nextNumber()
         self.entries[id]?.locate(next, connected: now, epoch: epoch)

@@ -29,6 +29,11 @@ package enum ClientRoute: Sendable, Equatable {
 ///   deliver. From the first message on that it refuses, it refuses all of the epoch (``Holdings``), so that what comes back
 ///   is the end of what was sent.
 ///
+/// A holder that has died sends nothing back. What its inbox has delivered to nobody (``unheard(_:epoch:number:frame:now:)``), and
+/// what was sent to it when the client was known to be elsewhere, waits until the holder is suspect and the client
+/// is elsewhere, or the holder has left; or until it speaks, for then it asks for what it has missed. What then finds the client
+/// nowhere is reported (``takeLost()``).
+///
 /// A value without a clock and without a lock. Its owner must send messages in the order in which it was told to.
 package struct Locations: Sendable {
     package struct Limits: Sendable {
@@ -40,8 +45,13 @@ package struct Locations: Sendable {
         package var maximumHeldMessages = 10_000
         /// Their bytes. Beyond: refused. 8 MiB.
         package var maximumHeldBytes = 8 << 20
-        /// The longest time that a message waits for its way. Beyond: it goes to all servers. 1 s.
+        /// The longest time that a message waits for the answer of a server that lives. Beyond: it goes to all servers. 1 s.
         package var maximumHold = TimeAmount.seconds(1)
+        /// How long one waits for what Redis says of messages that were sent last to a server that has gone. 250 ms.
+        package var outcomeWithin = TimeAmount.milliseconds(250)
+        /// A holder that has sent nothing back for so long holds the client after all. Longer than it takes to notice that a
+        /// server has died. 5 s.
+        package var refusedWithin = TimeAmount.seconds(5)
 
         package init() {}
     }
@@ -86,6 +96,8 @@ package struct Locations: Sendable {
         var rival: (holder: Holder, since: NIODeadline)?
         /// Where the client has logged in since then, as far as that is known.
         var next: Holder?
+        /// Messages that were taken back from a holder and sent elsewhere. Should it live, it sends them back yet.
+        var taken: (epoch: UInt64, numbers: Set<UInt64>)?
     }
 
     /// What waits for the way of one id.
@@ -93,12 +105,39 @@ package struct Locations: Sendable {
         var held: [ByteBuffer] = []
         /// What came back, by the number in the epoch.
         var refused: [UInt64: ByteBuffer] = [:]
-        let until: NIODeadline
+        /// The numbers of those of them that nobody has heard: the holder, if it lives, asks for them.
+        var unheard: Set<UInt64> = []
+        /// The holder has left, or is suspect and the client elsewhere: it is not waited for any more.
+        var isGivenUp = false
+        var until: NIODeadline
+
+        /// Whether it is not known yet if the holder lives.
+        var isUndecided: Bool { !self.unheard.isEmpty && !self.isGivenUp }
+    }
+
+    /// What was sent to a holder since the client is known to be elsewhere. A holder that lives sends it back.
+    struct Copies: Sendable {
+        /// By the number in the epoch.
+        var frames: [UInt64: ByteBuffer] = [:]
+        /// When the first one was sent.
+        let since: NIODeadline
+    }
+
+    /// Messages that were taken back from a holder and sent to all, by their asks. Those that nobody answers were lost.
+    struct Search: Sendable {
+        var asks: Set<UInt64>
+        var until: NIODeadline
     }
 
     let limits: Limits
     var entries: RecentValues<String, Entry>
     var waiting: [String: Waiting] = [:]
+    var copies: [String: Copies] = [:]
+    /// Holders whose inbox nobody hears.
+    var suspects: Set<Holder> = []
+    /// By id.
+    var searches: [String: Search] = [:]
+    private var lost: [String] = []
     private(set) var heldMessages = 0
     private(set) var heldBytes = 0
     private var lastNumber: UInt64
@@ -124,17 +163,44 @@ package struct Locations: Sendable {
         self.entries.forget(now: now, keeping: self.waiting.keys)
         if toAll { return self.share(frame, with: id, now) }
         let number = self.lastNumber + 1
-        guard let route = self.entries.use(id, orMake: Entry(), { $0.route(number, now) }) else {
-            return self.hold(frame, of: id) ? .hold : .refuse
+        var hasMoved = false
+        let wanted = self.entries.use(id, orMake: Entry()) { entry in
+            hasMoved = entry.next != nil
+            return entry.route(number, now)
         }
+        guard let route = wanted else { return self.hold(frame, of: id) ? .hold : .refuse }
         if case .shared = route { self.lastNumber = number }
+        if hasMoved, case .inbox(_, _, let number) = route { self.keepCopy(of: frame, number, for: id, now) }
         return .send(route)
+    }
+
+    private mutating func keepCopy(of frame: ByteBuffer, _ number: UInt64, for id: String, _ now: NIODeadline) {
+        guard self.hasRoom(for: frame) else { return }
+        self.copies[id, default: Copies(since: now)].frames[number] = frame
+        self.countHeld(frame)
+    }
+
+    mutating func dropCopies(of id: String) {
+        guard let copies = self.copies.removeValue(forKey: id) else { return }
+        for frame in copies.frames.values { self.uncountHeld(frame) }
+    }
+
+    /// The ids for which a message was lost since this was called last, once for each message.
+    package mutating func takeLost() -> [String] {
+        if self.lost.isEmpty { return [] }
+        defer { self.lost = [] }
+        return self.lost
+    }
+
+    mutating func lost(_ id: String, count: Int = 1) {
+        self.lost += Array(repeating: id, count: count)
     }
 
     /// Sends a message to all when what was sent to the holder alone has come to its end.
     private mutating func share(_ frame: ByteBuffer, with id: String, _ now: NIODeadline) -> Decision {
         if self.entries[id]?.phase == .located { self.waitForEnd(of: id, now) }
         guard self.waiting[id] == nil else { return self.hold(frame, of: id) ? .hold : .refuse }
+        self.dropCopies(of: id)
         // An answer to an ask before this message says nothing of it.
         self.entries[id] = nil
         return .send(.shared(ask: nil))
@@ -151,6 +217,7 @@ package struct Locations: Sendable {
             entry.sent == number
         else { return }
         self.entries[id]?.sent -= 1
+        if let frame = self.copies[id]?.frames.removeValue(forKey: number) { self.uncountHeld(frame) }
     }
 
     mutating func nextNumber() -> UInt64 {
@@ -158,8 +225,9 @@ package struct Locations: Sendable {
         return self.lastNumber
     }
 
-    mutating func countLateRefusal() {
+    mutating func cameTooLate(_ id: String) {
         self.lateRefusals += 1
+        self.lost(id)
     }
 
     func hasRoom(for frame: ByteBuffer) -> Bool {
@@ -179,14 +247,18 @@ package struct Locations: Sendable {
         self.heldBytes += frame.readableBytes
     }
 
+    mutating func uncountHeld(_ frame: ByteBuffer) {
+        self.heldMessages -= 1
+        self.heldBytes -= frame.readableBytes
+    }
+
     /// Sends what waits for the id on the way that its entry says.
     mutating func release(_ id: String, _ now: NIODeadline) -> [Dispatch] {
         guard let waiting = self.waiting.removeValue(forKey: id) else { return [] }
         let frames = waiting.refused.sorted { $0.key < $1.key }.map(\.value) + waiting.held
         var dispatches: [Dispatch] = []
         for frame in frames {
-            self.heldMessages -= 1
-            self.heldBytes -= frame.readableBytes
+            self.uncountHeld(frame)
             let number = self.nextNumber()
             guard let route = self.entries.use(id, orMake: Entry(), { $0.route(number, now) }) else { continue }
             dispatches.append(Dispatch(id: id, frame: frame, route: route))

@@ -24,6 +24,7 @@ extension Announcement {
             "connections": self.connections == 0 ? .absent : Payload(self.connections),
             "rooms": self.rooms == 0 ? .absent : Payload(self.rooms),
             "draining": self.isDraining ? true : .absent,
+            "clients": self.takesClients ? .absent : false,
             "links": self.links.isEmpty
                 ? .absent : Payload(self.links.map { Payload([Payload($0.number), Payload($0.name)]) }),
             "heard": self.heard.isEmpty
@@ -59,6 +60,7 @@ extension Announcement {
         self.connections = connections
         self.rooms = rooms
         self.isDraining = payload["draining"]?.json == "true"
+        self.takesClients = payload["clients"]?.json != "false"
         self.links = links
         self.heard = heard
         if let address = payload["address"]?.string {

@@ -55,6 +55,8 @@ package struct Announcement: Sendable, Equatable {
     package var connections = 0
     package var rooms = 0
     package var isDraining = false
+    /// Whether clients may be connected to it.
+    package var takesClients = true
     package var links: [HeardLink] = []
     /// Some of the servers that the sender hears; all of them in turn.
     package var heard: [HeardServer] = []

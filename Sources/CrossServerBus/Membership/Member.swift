@@ -19,10 +19,14 @@ package struct Member: Sendable, Equatable {
     package var rooms: Int
     /// It is about to stop, and takes no new connections.
     package var isDraining: Bool
+    /// Whether clients may be connected to it.
+    package var takesClients = true
     /// Its own names for the links that it hears.
     package var links: [String]
     /// Whether there is a link on which this server can publish and which the other hears.
     package var isReachable: Bool
+    /// No link delivers to its inbox any more, and it has not spoken since.
+    package var isSuspect = false
 }
 
 /// What the owner of a ``Membership`` has to do, in the order given.
@@ -48,6 +52,11 @@ package enum MembershipAction: Sendable, Equatable {
     case left(Member, LeaveReason)
     /// A heartbeat has brought something new: load, links, draining.
     case changed(Member)
+    /// No link delivers to the inbox of a live server any more: it has died, or has lost its connections. Nobody should wait
+    /// for it long.
+    case suspected(Member)
+    /// It has spoken, or its inbox is heard again.
+    case cleared(Member)
     /// The other one, which is older, keeps the name: this server has to stop. Nothing is sent any more.
     case nameTaken(by: Member)
     /// A message published on the link came back, for the first time or again. Messages since then may have been missed:

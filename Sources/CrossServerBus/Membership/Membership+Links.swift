@@ -10,6 +10,8 @@ extension Membership {
         /// When the last probe that came back was sent.
         var provedAt: NIODeadline?
         var probedAt: NIODeadline?
+        /// Since when it has been proved without a break.
+        var provedSince: NIODeadline?
         /// As ``provedAt``, and kept when the link is lost; set when the link was proved.
         var heardUntil: NIODeadline?
         /// When each probe that may still come back was sent.
@@ -37,6 +39,11 @@ extension Membership {
     /// Whether a live server hears what is published on the link; nil when that is not known.
     package func hears(_ incarnation: String, _ link: BusLink) -> Bool? {
         self.peers[incarnation].flatMap { $0.state == .joined ? self.hears($0, link) : nil }
+    }
+
+    /// Of this server's links those that the peer hears; nil while it names none at all.
+    func heardLinks(of peer: Peer) -> [BusLink]? {
+        peer.said.links.isEmpty ? nil : self.ownLinks.keys.filter { self.hears(peer, $0) == true }
     }
 
     func hears(_ peer: Peer, _ link: BusLink) -> Bool? {
@@ -74,6 +81,7 @@ extension Membership {
             link.probes = [:]
         }
         self.ownLinks[status.link] = link
+        self.isReachNews = true
         self.update(status.link, now, &actions)
         if isUsable, !wasUsable {
             self.probe(status.link, now, &actions)
@@ -87,6 +95,7 @@ extension Membership {
         let status = BusLinkStatus(link: link, name: "", canPublish: false, canReceive: false)
         let actions = self.linkChanged(status, now: now)
         self.ownLinks[link] = nil
+        self.isReachNews = true
         for incarnation in self.peers.keys { self.peers[incarnation]?.links[link] = nil }
         return actions
     }
@@ -143,6 +152,7 @@ extension Membership {
             let sent = own.probes.removeValue(forKey: probe.number), now - sent <= self.configuration.answerWithin
         else { return }
         own.provedAt = max(own.provedAt ?? sent, sent)
+        self.isReachNews = true
         self.ownLinks[link] = own
         self.update(link, now, &actions)
         self.ownLinks[link]?.heardUntil = sent
@@ -154,7 +164,11 @@ extension Membership {
         let isRecent = own.provedAt.map { now - $0 <= self.configuration.proofLasts } ?? false
         let isProved = own.canPublish && own.canReceive && isRecent
         guard isProved != own.isProved else { return }
+        self.isReachNews = true
         self.ownLinks[link]?.isProved = isProved
+        self.ownLinks[link]?.provedSince = isProved ? now : nil
+        // What was counted there says nothing any more.
+        if !isProved { for incarnation in self.peers.keys { self.peers[incarnation]?.unheard.remove(link) } }
         if isProved {
             actions.append(.linkProved(link, missedSince: own.heardUntil))
         } else {

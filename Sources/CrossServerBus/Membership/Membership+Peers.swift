@@ -24,16 +24,53 @@ extension Membership {
         var links: [BusLink: (via: Int, number: UInt64)] = [:]
         /// Since when a newer life of the same name wants to take its place.
         var challengedAt: NIODeadline?
+        /// When it spoke last, also without news.
+        var spokeAt: NIODeadline
+        /// The links that deliver to nobody what is for its inbox, as they have said since it spoke last.
+        var unheard: Set<BusLink> = []
+        var isSuspect = false
         /// Since when it is heard, and hears no link on which this server can publish.
         var unreachableSince: NIODeadline?
     }
 
-    /// A nonce that was sent to an inbox.
+    /// Nonces that were sent to an inbox.
     struct Ask: Sendable {
-        var nonce: String
+        /// The oldest first: those that are still to be answered.
+        private var nonces: [(nonce: String, sentAt: NIODeadline)] = []
         var firstAt: NIODeadline
         var sentAt: NIODeadline
         var turn = 0
+
+        init(now: NIODeadline) {
+            self.firstAt = now
+            self.sentAt = now
+        }
+
+        /// The newest.
+        var nonce: String { self.nonces.last?.nonce ?? "" }
+
+        /// An answer counts within a while of its question: a new question needs a new nonce. Those before it count on, or
+        /// a cluster that is slow for once would never get an answer in time.
+        mutating func add(_ nonce: String, now: NIODeadline, answerWithin: TimeAmount) {
+            self.nonces.removeAll { now - $0.sentAt > answerWithin }
+            // No more are asked in the time; but what one keeps has a bound of its own.
+            if self.nonces.count >= Self.maximumNonces { self.nonces.removeFirst() }
+            self.nonces.append((nonce, now))
+            self.sentAt = now
+            self.turn += 1
+        }
+
+        /// When the nonce was sent; nil when it is none of these, or was sent too long ago.
+        func asked(_ nonce: String?, now: NIODeadline, answerWithin: TimeAmount) -> NIODeadline? {
+            self.nonces.first { $0.nonce == nonce && now - $0.sentAt <= answerWithin }?.sentAt
+        }
+
+        private static var maximumNonces: Int { 8 }
+
+        /// Twice as long each time: of many servers that start at once each has to answer all.
+        var nextAt: NIODeadline {
+            self.sentAt + min(Membership.askAfter * (1 << min(max(self.turn - 1, 0), 6)), Membership.askAtLeastEvery)
+        }
     }
 
     /// Another server with this server's name.
@@ -49,7 +86,8 @@ extension Membership {
         var last: NIODeadline
     }
 
-    static var askEvery: TimeAmount { .milliseconds(250) }
+    static var askAfter: TimeAmount { .milliseconds(250) }
+    static var askAtLeastEvery: TimeAmount { .seconds(2) }
     static var maximumRivals: Int { 16 }
     /// What others can make this server send.
     static var asksPerTick: Int { 256 }
@@ -70,8 +108,10 @@ extension Membership {
             connections: peer.said.connections,
             rooms: peer.said.rooms,
             isDraining: peer.said.isDraining,
+            takesClients: peer.said.takesClients,
             links: peer.said.links.map(\.name),
-            isReachable: self.publishable.contains { self.hears(peer, $0.link) == true }
+            isReachable: self.publishable.contains { self.hears(peer, $0.link) == true },
+            isSuspect: peer.isSuspect
         )
     }
 
@@ -102,13 +142,10 @@ extension Membership {
         let links = self.publishable
         guard !links.isEmpty, self.asks < Self.asksPerTick else { return }
         self.asks += 1
-        var ask = peer.ask ?? Ask(nonce: self.makeNonce(), firstAt: now, sentAt: now)
-        // An answer counts within a second of its question: a new question needs a new nonce.
-        if now - ask.sentAt >= Self.askEvery { ask.nonce = self.makeNonce() }
-        ask.sentAt = now
+        var ask = peer.ask ?? Ask(now: now)
         let heard = link.flatMap { link in links.first { $0.link == link } }
         let over = heard ?? links[ask.turn % links.count]
-        ask.turn += 1
+        ask.add(self.makeNonce(), now: now, answerWithin: self.configuration.answerWithin)
         peer.ask = ask
         self.peers[incarnation] = peer
         self.send(.ask, nonce: ask.nonce, to: peer.said, over: over.link, now, &actions)
@@ -132,11 +169,11 @@ extension Membership {
 
     mutating func askAgain(_ now: NIODeadline, _ actions: inout [MembershipAction]) {
         self.asks = 0
-        for (incarnation, peer) in self.peers.sorted(by: { $0.key < $1.key }) {
+        for (incarnation, peer) in self.peers.filter({ $0.value.ask != nil }).sorted(by: { $0.key < $1.key }) {
             guard let ask = peer.ask else { continue }
-            if now - ask.sentAt >= Self.askEvery { self.ask(incarnation, over: nil, now, &actions) }
+            if now >= ask.nextAt { self.ask(incarnation, over: nil, now, &actions) }
         }
-        for (incarnation, rival) in self.rivals where now - rival.ask.sentAt >= Self.askEvery {
+        for (incarnation, rival) in self.rivals where now >= rival.ask.nextAt {
             self.askRival(incarnation, rival, over: nil, now, &actions)
         }
     }
@@ -175,6 +212,7 @@ extension Membership {
         peer.lastHeard = now
         self.peers[incarnation] = peer
         self.current[peer.said.name] = incarnation
+        self.isReachNews = true
         self.mentions[.init(name: peer.said.name, incarnation: incarnation)] = nil
         actions.append(.joined(self.member(peer, now)))
     }
@@ -192,9 +230,12 @@ extension Membership {
         peer.ask = nil
         peer.challengedAt = nil
         peer.links = [:]
+        peer.unheard = []
+        peer.isSuspect = false
         self.peers[incarnation] = peer
         guard wasJoined, self.current[peer.said.name] == incarnation else { return }
         self.current[peer.said.name] = nil
+        self.isReachNews = true
         actions.append(.left(member, reason))
         if let next = self.peers.first(where: { $0.value.state == .waiting && $0.value.said.name == peer.said.name }) {
             self.join(next.key, now, &actions)

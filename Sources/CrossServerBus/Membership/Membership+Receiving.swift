@@ -39,9 +39,8 @@ extension Membership {
                 self.send(.alive, nonce: nonce, to: announcement, over: over, now, &actions)
             }
         case .alive:
-            if let ask = self.peers[incarnation]?.ask, ask.nonce == announcement.nonce,
-                now - ask.sentAt <= self.configuration.answerWithin
-            {
+            let within = self.configuration.answerWithin
+            if self.peers[incarnation]?.ask?.asked(announcement.nonce, now: now, answerWithin: within) != nil {
                 self.proved(incarnation, now, &actions)
             }
         case .left, .probe: break
@@ -59,12 +58,13 @@ extension Membership {
     ) -> Bool? {
         guard var peer = self.peers[announcement.incarnation] else {
             guard self.peers.count < self.configuration.maximumMembers else { return nil }
-            var peer = Peer(said: announcement, lastHeard: now, saidAt: now)
+            var peer = Peer(said: announcement, lastHeard: now, saidAt: now, spokeAt: now)
             peer.links[link] = (announcement.via, announcement.number)
             self.peers[announcement.incarnation] = peer
             return false
         }
         guard peer.said.name == announcement.name, announcement.number >= peer.said.number else { return nil }
+        let heard = self.heardLinks(of: peer)
         // The same heartbeat over another link tells which link that is.
         if announcement.kind == .heartbeat, peer.state == .joined, let known = peer.links[link],
             announcement.number > known.number + 1
@@ -84,7 +84,9 @@ extension Membership {
             if peer.challengedAt != nil { peer.challengedAt = now }
         }
         if peer.state == .gone, isNews { peer.state = .candidate }
+        if peer.state == .joined, heard != self.heardLinks(of: peer) { self.isReachNews = true }
         self.peers[announcement.incarnation] = peer
+        self.spoke(announcement.incarnation, now, &actions)
         if hasChanged, peer.state == .joined { actions.append(.changed(self.member(peer, now))) }
         return true
     }
@@ -143,7 +145,7 @@ extension Membership {
         }
         if self.rivals[incarnation] == nil {
             guard self.rivals.count < Self.maximumRivals else { return }
-            let rival = Rival(said: announcement, ask: Ask(nonce: self.makeNonce(), firstAt: now, sentAt: now))
+            let rival = Rival(said: announcement, ask: Ask(now: now))
             self.rivals[incarnation] = rival
             self.askRival(incarnation, rival, over: link, now, &actions)
             // It shall hear of this one, too.
@@ -156,12 +158,13 @@ extension Membership {
             guard let nonce = announcement.nonce, let over = self.answering(link) else { return }
             self.send(.alive, nonce: nonce, winner: rival.winner, to: announcement, over: over, now, &actions)
         case .alive:
-            guard rival.ask.nonce == announcement.nonce, now - rival.ask.sentAt <= self.configuration.answerWithin
+            guard
+                let asked = rival.ask.asked(announcement.nonce, now: now, answerWithin: self.configuration.answerWithin)
             else { return }
             // One of the two decides, so that both come to the same result.
             if self.incarnation < incarnation {
                 if rival.winner == nil {
-                    let uptime = (self.uptime(rival.ask.sentAt) + self.uptime(now)) / 2
+                    let uptime = (self.uptime(asked) + self.uptime(now)) / 2
                     rival.winner = announcement.uptime > uptime ? incarnation : self.incarnation
                 }
             } else if let winner = announcement.winner, winner == incarnation || winner == self.incarnation {
@@ -171,7 +174,7 @@ extension Membership {
             self.rivals[incarnation] = rival
             guard rival.winner == incarnation else { return }
             actions += self.leave(now: now)
-            let peer = Peer(state: .joined, said: announcement, lastHeard: now, saidAt: now)
+            let peer = Peer(state: .joined, said: announcement, lastHeard: now, saidAt: now, spokeAt: now)
             actions.append(.nameTaken(by: self.member(peer, now)))
         }
     }
@@ -186,10 +189,8 @@ extension Membership {
         let links = self.publishable
         guard !links.isEmpty else { return }
         var ask = rival.ask
-        if now - ask.sentAt >= Self.askEvery { ask.nonce = self.makeNonce() }
-        ask.sentAt = now
         let over = link.flatMap(self.answering) ?? links[ask.turn % links.count].link
-        ask.turn += 1
+        ask.add(self.makeNonce(), now: now, answerWithin: self.configuration.answerWithin)
         self.rivals[incarnation]?.ask = ask
         self.send(.ask, nonce: ask.nonce, to: rival.said, over: over, now, &actions)
     }
@@ -203,6 +204,7 @@ extension Membership {
 extension Announcement {
     fileprivate func saysTheSame(as other: Announcement) -> Bool {
         self.links == other.links && self.connections == other.connections && self.rooms == other.rooms
-            && self.isDraining == other.isDraining && self.address == other.address && self.role == other.role
+            && self.isDraining == other.isDraining && self.takesClients == other.takesClients
+            && self.address == other.address && self.role == other.role
     }
 }

@@ -21,6 +21,8 @@ package struct Membership: Sendable {
         /// Servers that are known, dead ones included. The rest is ignored. 4,096.
         package var maximumMembers = 4_096
         package var role = Member.Role.server
+        /// Whether clients may be connected to this server from the start. True.
+        package var takesClients = true
         /// Where this server is, for people.
         package var address = ""
 
@@ -51,7 +53,10 @@ package struct Membership: Sendable {
     var probeNumber: UInt64 = 0
     var load = (connections: 0, rooms: 0)
     var isDraining = false
+    var takesClients: Bool
     var hasEnded = false
+    /// Whether ``reach(order:)`` may say something new.
+    var isReachNews = true
 
     /// - Parameters:
     ///   - incarnation: lowercase letters and digits, at most 32, used by no other life of any server.
@@ -69,6 +74,7 @@ package struct Membership: Sendable {
         self.random = random
         self.start = now
         self.nextHeartbeat = now
+        self.takesClients = configuration.takesClients
     }
 
     // MARK: What is known
@@ -98,6 +104,7 @@ package struct Membership: Sendable {
             connections: self.load.connections,
             rooms: self.load.rooms,
             isDraining: self.isDraining,
+            takesClients: self.takesClients,
             links: self.provedLinks.map(\.name),
             isReachable: true
         )
@@ -137,6 +144,13 @@ package struct Membership: Sendable {
     package mutating func setDraining(_ isDraining: Bool, now: NIODeadline) -> [MembershipAction] {
         guard self.isDraining != isDraining else { return [] }
         self.isDraining = isDraining
+        return self.heartbeat(now)
+    }
+
+    /// Clients may be connected from now on. Tells the others at once.
+    package mutating func takeClients(now: NIODeadline) -> [MembershipAction] {
+        guard !self.takesClients else { return [] }
+        self.takesClients = true
         return self.heartbeat(now)
     }
 
@@ -208,6 +222,7 @@ package struct Membership: Sendable {
         announcement.connections = self.load.connections
         announcement.rooms = self.load.rooms
         announcement.isDraining = self.isDraining
+        announcement.takesClients = self.takesClients
         announcement.links = self.provedLinks.prefix(Announcement.Limits.links).map {
             .init(number: $0.link.number, name: String($0.name.prefix(63)))
         }

@@ -18,11 +18,27 @@ struct LocationsSimulation {
         var pause: ClosedRange<Int64> = 0...60
         var burst: ClosedRange<Int> = 1...4
         var deaths = 0
+        /// What a sender learns of a message to the inbox of a server that has died.
+        var outcome = Outcome.sentBack
+        /// From a server's death until the others know it.
+        var leftAfter: Int64 = 300
+        /// How often some server's inbox is heard by nobody for a while. It asks for what it has missed.
+        var deafness = 0
+        var deafTime: ClosedRange<Int64> = 50...1_500
         /// Clients connect elsewhere without a word to the server before, which hears of it from the new one.
         var replaces = false
         /// How long messages go to all, and then not.
         var toAll: Int64?
         var limits = Locations.Limits()
+    }
+
+    enum Outcome {
+        /// As where messages have no numbers.
+        case sentBack
+        /// That nobody has heard it.
+        case unheard
+        /// Nothing, as when the machine has died with the server.
+        case none
     }
 
     struct Message: Hashable {
@@ -42,6 +58,7 @@ struct LocationsSimulation {
         var locations: Locations
         var holdings = Holdings()
         var isAlive = true
+        var deafUntil: Int64 = 0
         var holder: Holder
         /// The sessions of the clients that are connected.
         var clients: [String: Int] = [:]
@@ -54,17 +71,21 @@ struct LocationsSimulation {
         case tick
         case die(Int)
         case left(Int)
+        case deafen(Int)
+        /// A server has asked Redis who hears the inbox of another one, or that one has spoken.
+        case counted(Int, by: Int)
         case arrive(at: Int, from: Int, Letter)
     }
 
     private enum Channel {
-        case inbox, shared, logins
+        case inbox, shared, logins, outcomes
     }
 
     private enum Letter {
         case login(String, session: Int)
         case shared(Message, ask: UInt64?)
         case inbox(Message, epoch: UInt64, number: UInt64)
+        case unheard(Message, epoch: UInt64, number: UInt64)
         case delivered(String, ask: UInt64, connectedFor: TimeAmount)
         case refused(Message, epoch: UInt64, number: UInt64)
     }
@@ -84,7 +105,7 @@ struct LocationsSimulation {
         var channel: Channel
     }
 
-    private let options: Options
+    let options: Options
     private var random: SplitMix
     private var servers: [Server]
     private var steps = Heap<Scheduled>()
@@ -96,6 +117,9 @@ struct LocationsSimulation {
     /// Lost with the server that they were on the way to, or refused at the call.
     private(set) var excused: Set<Message> = []
     private(set) var deaths: [Int: Int64] = [:]
+    /// Messages of which the sender has learned that nobody has heard them, and how many it has reported as lost.
+    private(set) var unheard: Set<Message> = []
+    private(set) var reported: [String: Int] = [:]
     private(set) var sharedCount = 0
     private(set) var inboxCount = 0
     private(set) var lateCount = 0
@@ -117,6 +141,12 @@ struct LocationsSimulation {
         for index in self.servers.indices { self.schedule(self.pick(self.options.pause), .send(index)) }
         for _ in 0..<self.options.deaths {
             self.schedule(self.pick(0...self.options.duration), .die(Int(self.pick(1...Int64(self.servers.count - 1)))))
+        }
+        for _ in 0..<self.options.deafness {
+            self.schedule(
+                self.pick(0...self.options.duration),
+                .deafen(Int(self.pick(0...Int64(self.servers.count - 1))))
+            )
         }
         self.schedule(100, .tick)
         while let next = self.steps.popMin() {
@@ -149,21 +179,40 @@ struct LocationsSimulation {
             for index in self.servers.indices where self.servers[index].isAlive {
                 self.dispatch(self.servers[index].locations.tick(now: self.time), from: index)
             }
-            if self.now < self.options.duration + 5_000 { self.schedule(100, .tick) }
+            if self.now < self.options.duration + 12_000 { self.schedule(100, .tick) }
         case .die(let index):
             guard self.servers[index].isAlive else { return }
             self.servers[index].isAlive = false
             self.deaths[index] = self.now
             for id in self.servers[index].clients.keys.sorted() { self.disconnect(id) }
-            self.schedule(300, .left(index))
+            self.schedule(self.options.leftAfter, .left(index))
         case .left(let dead):
             let holder = self.servers[dead].holder
             for index in self.servers.indices where self.servers[index].isAlive {
-                self.servers[index].locations.serverLeft(holder, now: self.time)
+                self.dispatch(self.servers[index].locations.serverLeft(holder, now: self.time), from: index)
+            }
+        case .deafen(let index):
+            self.servers[index].deafUntil = self.now + self.pick(self.options.deafTime)
+        case .counted(let index, let sender):
+            guard self.servers[sender].isAlive,
+                self.deaths[index].map({ self.now - $0 < self.options.leftAfter }) ?? true
+            else { return }
+            let holder = self.servers[index].holder
+            if self.isHeard(index) {
+                self.dispatch(self.servers[sender].locations.heard(holder, now: self.time), from: sender)
+            } else {
+                self.dispatch(self.servers[sender].locations.suspected(holder, now: self.time), from: sender)
+                // It speaks when it hears again.
+                guard self.servers[index].isAlive else { return }
+                self.schedule(self.servers[index].deafUntil - self.now + self.pick(1...50), .counted(index, by: sender))
             }
         case .arrive(let server, let sender, let letter):
             self.arrived(letter, at: server, from: sender)
         }
+    }
+
+    private func isHeard(_ index: Int) -> Bool {
+        self.servers[index].isAlive && self.servers[index].deafUntil <= self.now
     }
 
     private mutating func connect(_ id: String) {
@@ -211,6 +260,7 @@ struct LocationsSimulation {
     }
 
     private mutating func dispatch(_ dispatches: [Locations.Dispatch], from sender: Int) {
+        for id in self.servers[sender].locations.takeLost() { self.reported["\(sender) \(id)", default: 0] += 1 }
         for dispatch in dispatches {
             let message = Message(frame: dispatch.frame)
             if !self.deliver(message, at: sender) { self.publish(message, from: sender, dispatch.route) }
@@ -229,16 +279,29 @@ struct LocationsSimulation {
             let index = Int(holder.name) ?? 0
             if self.servers[index].isAlive {
                 self.post(.inbox(message, epoch: epoch, number: number), from: sender, to: index)
-            } else {
-                // Nobody has received it, as the answer to the publication says.
-                self.post(.refused(message, epoch: epoch, number: number), from: index, to: sender)
+            }
+            guard !self.isHeard(index) else { return }
+            switch self.options.outcome {
+            case .sentBack: self.post(.refused(message, epoch: epoch, number: number), from: index, to: sender)
+            case .unheard:
+                self.post(.unheard(message, epoch: epoch, number: number), from: index, to: sender, .outcomes)
+            case .none:
+                // Of the client nothing was known but that it was there.
+                guard let session = self.sessions[message.id]?.last, session.end == .max, session.server != index,
+                    self.now > session.start + 2 * self.options.latency.upperBound
+                else {
+                    self.excused.insert(message)
+                    return
+                }
             }
         }
     }
 
     private mutating func post(_ letter: Letter, from: Int, to: Int, _ channel: Channel = .inbox) {
         let stream = Stream(from: from, to: to, channel: channel)
-        let arrival = max(self.arrivals[stream] ?? 0, self.now + self.pick(self.options.latency))
+        // What it does not hear it asks for when it hears again.
+        let start = channel == .outcomes ? self.now : max(self.now, self.servers[to].deafUntil)
+        let arrival = max(self.arrivals[stream] ?? 0, start + self.pick(self.options.latency))
         self.arrivals[stream] = arrival
         self.schedule(arrival - self.now, .arrive(at: to, from: from, letter))
     }
@@ -252,7 +315,8 @@ struct LocationsSimulation {
         switch letter {
         case .login(let id, let session):
             if let old = self.servers[server].clients[id], old < session { self.end(id, at: server) }
-            self.servers[server].locations.moved(id, to: self.servers[sender].holder, now: time)
+            let holder = self.servers[sender].holder
+            self.dispatch(self.servers[server].locations.moved(id, to: holder, now: time), from: server)
         case .shared(let message, let ask):
             guard let session = self.servers[server].clients[message.id] else { return }
             self.deliver(message, at: server)
@@ -273,6 +337,17 @@ struct LocationsSimulation {
             case .refuse: self.post(.refused(message, epoch: epoch, number: number), from: server, to: sender)
             case .ignore: break
             }
+        case .unheard(let message, let epoch, let number):
+            self.unheard.insert(message)
+            let dispatches = self.servers[server].locations.unheard(
+                message.id,
+                epoch: epoch,
+                number: number,
+                frame: message.frame,
+                now: time
+            )
+            self.dispatch(dispatches, from: server)
+            self.schedule(self.pick(1...60), .counted(sender, by: server))
         case .delivered(let id, let ask, let age):
             let holder = self.servers[sender].holder
             self.dispatch(
@@ -297,56 +372,5 @@ struct LocationsSimulation {
         guard let session = self.servers[server].clients[message.id] else { return false }
         self.sessions[message.id]?[session].delivered.append(message)
         return true
-    }
-}
-
-extension LocationsSimulation {
-    /// Messages that came twice to one connection, or after one that was sent later.
-    var disordered: [Message] {
-        self.sessions.values.joined().flatMap { session -> [Message] in
-            var last: [Int: Int] = [:]
-            return session.delivered.filter { message in
-                defer { last[message.sender] = message.number }
-                return message.number <= last[message.sender] ?? -1
-            }
-        }
-    }
-
-    /// Messages that did not come to a client although it stayed connected to one server, from before they were sent, and
-    /// their sender lived on.
-    ///
-    /// With ``Options/replaces`` the connections of a client count as one.
-    func missing(patience: Int64) -> [Message] {
-        let delivered = Set(self.sessions.values.joined().flatMap(\.delivered))
-        return self.sent.filter { message, time in
-            !delivered.contains(message) && !self.excused.contains(message)
-                && self.deaths[message.sender] ?? .max > time + patience
-                && self.sessions[message.id]?.contains { session in
-                    session.start < time && (session.end > time + patience || self.options.replaces)
-                } == true
-        }
-        .map(\.message)
-    }
-}
-
-extension LocationsSimulation.Message {
-    var frame: ByteBuffer { ByteBuffer(string: "\(self.sender) \(self.id) \(self.number)") }
-
-    init(frame: ByteBuffer) {
-        let parts = String(buffer: frame).split(separator: " ")
-        self.init(sender: Int(parts[0]) ?? -1, id: String(parts[1]), number: Int(parts[2]) ?? -1)
-    }
-}
-
-/// A generator whose numbers follow from its seed.
-struct SplitMix: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        self.state &+= 0x9E37_79B9_7F4A_7C15
-        var value = self.state
-        value = (value ^ (value >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        value = (value ^ (value >> 27)) &* 0x94D0_49BB_1331_11EB
-        return value ^ (value >> 31)
     }
 }

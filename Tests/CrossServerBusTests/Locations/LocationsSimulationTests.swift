@@ -71,6 +71,51 @@ import Testing
         #expect(simulation.missing(patience: 3_000).isEmpty, "seed \(seed)")
     }
 
+    /// Redis says at once that nobody hears the inbox of a server that has died, which the others learn much later.
+    @Test(arguments: 1...16 as ClosedRange<UInt64>)
+    func serversThatDieAndAreNotHeard(seed: UInt64) {
+        let simulation = self.run(seed) {
+            $0.servers = 6
+            $0.deaths = 4
+            $0.outcome = .unheard
+            $0.leftAfter = 3_500
+            $0.replaces = true
+            $0.session = 4_000...12_000
+        }
+        #expect(simulation.lostInSilence.isEmpty, "seed \(seed)")
+        let missing = simulation.missing(patience: 6_000)
+        #expect(
+            missing.allSatisfy {
+                !simulation.unheard.contains($0) || simulation.reported["\($0.sender) \($0.id)"] ?? 0 > 0
+            }
+        )
+        #expect(missing.count * 100 < simulation.sent.count, "seed \(seed)")
+    }
+
+    /// Nobody learns it for long. What was sent to them meanwhile may be lost, but for what is sent again.
+    @Test(arguments: 1...16 as ClosedRange<UInt64>)
+    func serversThatDieWithTheirMachine(seed: UInt64) {
+        _ = self.run(seed) {
+            $0.servers = 6
+            $0.deaths = 4
+            $0.outcome = .none
+            $0.leftAfter = 3_500
+            $0.replaces = true
+            $0.session = 6_000...12_000
+        }
+    }
+
+    /// Servers that live, and whose inbox nobody hears for a while.
+    @Test(arguments: 1...16 as ClosedRange<UInt64>)
+    func serversThatAreDeafForAWhile(seed: UInt64) {
+        let simulation = self.run(seed) {
+            $0.outcome = .unheard
+            $0.deafness = 8
+        }
+        #expect(simulation.missing(patience: 4_000).isEmpty, "seed \(seed)")
+        #expect(!simulation.unheard.isEmpty)
+    }
+
     /// Little is remembered, and what is on the way takes longer than anybody waits.
     @Test(arguments: 1...8 as ClosedRange<UInt64>)
     func nothingOvertakesWhenLimitsAreReached(seed: UInt64) {

@@ -123,19 +123,19 @@ import Testing
 
     @Test func theEndOfTheHolderEndsTheLocation() {
         var locations = self.located()
-        locations.serverLeft(self.other, now: self.start)
+        _ = locations.serverLeft(self.other, now: self.start)
         let inbox = Decision.send(.inbox(self.holder, epoch: 102, number: 1))
         #expect(locations.send(self.frame("2"), to: "x", now: self.start) == inbox)
         // It may be said yet that nobody has received what was sent last.
         let now = self.start + .milliseconds(500)
-        locations.serverLeft(self.holder, now: now)
+        _ = locations.serverLeft(self.holder, now: now)
         #expect(locations.send(self.frame("3"), to: "x", now: now) == .hold)
         let frame = self.frame("2")
         #expect(self.shared(locations.refused("x", epoch: 102, number: 1, frame: frame, now: now)) == ["2", "3"])
         // When that was long ago there is nothing to wait for.
         locations = self.located()
         _ = locations.send(self.frame("2"), to: "x", now: self.start)
-        locations.serverLeft(self.holder, now: self.start + .seconds(1))
+        _ = locations.serverLeft(self.holder, now: self.start + .seconds(1))
         let next = locations.send(self.frame("3"), to: "x", now: self.start + .seconds(1))
         #expect(next == .send(.shared(ask: 103)))
     }
@@ -166,14 +166,14 @@ import Testing
     @Test func whatAHolderSendsBackGoesWhereTheClientHasMoved() {
         // Nothing is under way.
         var locations = self.located()
-        locations.moved("x", to: self.other, now: self.start)
+        _ = locations.moved("x", to: self.other, now: self.start)
         #expect(locations.holder(of: "x") == self.other)
         let first = Decision.send(.inbox(self.other, epoch: 103, number: 1))
         #expect(locations.send(self.frame("2"), to: "x", now: self.start) == first)
         // Something is: the former holder has it, and decides.
         locations = self.located()
         _ = locations.send(self.frame("2"), to: "x", now: self.start)
-        locations.moved("x", to: self.other, now: self.start)
+        _ = locations.moved("x", to: self.other, now: self.start)
         let second = Decision.send(.inbox(self.holder, epoch: 102, number: 2))
         #expect(locations.send(self.frame("3"), to: "x", now: self.start) == second)
         let sent = locations.refused("x", epoch: 102, number: 2, frame: self.frame("3"), now: self.start)
@@ -187,7 +187,7 @@ import Testing
         locations = self.located()
         for text in ["2", "3"] { _ = locations.send(self.frame(text), to: "x", now: self.start) }
         _ = locations.refused("x", epoch: 102, number: 1, frame: self.frame("2"), now: self.start)
-        locations.moved("x", to: self.other, now: self.start)
+        _ = locations.moved("x", to: self.other, now: self.start)
         let rest = locations.refused("x", epoch: 102, number: 2, frame: self.frame("3"), now: self.start)
         #expect(rest.map(\.route) == [1, 2].map { .inbox(self.other, epoch: 103, number: $0) })
     }
@@ -196,17 +196,19 @@ import Testing
         func sentBack(_ change: (inout Locations) -> Void) -> [String] {
             var locations = self.located()
             _ = locations.send(self.frame("2"), to: "x", now: self.start)
-            locations.moved("x", to: self.other, now: self.start)
+            _ = locations.moved("x", to: self.other, now: self.start)
             change(&locations)
             return self.shared(
                 locations.refused("x", epoch: 102, number: 1, frame: self.frame("2"), now: self.start)
             )
         }
-        #expect(sentBack { $0.moved("x", to: self.holder, now: self.start) } == ["2"])
-        #expect(sentBack { $0.serverLeft(self.other, now: self.start) } == ["2"])
+        let wasBack = sentBack { _ = $0.moved("x", to: self.holder, now: self.start) }
+        #expect(wasBack == ["2"])
+        let wasLeft = sentBack { _ = $0.serverLeft(self.other, now: self.start) }
+        #expect(wasLeft == ["2"])
         #expect(sentBack { _ in } == ["not shared"])
         var locations = self.make()
-        locations.moved("x", to: self.other, now: self.start)
+        _ = locations.moved("x", to: self.other, now: self.start)
         #expect(locations.count == 0)
     }
 

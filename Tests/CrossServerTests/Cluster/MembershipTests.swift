@@ -70,7 +70,7 @@ struct ServerMembershipTests {
             try await eventually { servers[0].servers.count == 3 }
             let replies = try await servers[0].emitCrossServer("ask", timeout: .seconds(3_600))
             #expect(Set(replies.replies.keys) == ["a", "b"])
-            #expect(replies.missing == [MissingReply(server: "c", reason: .died)])
+            #expect(replies.missing == [MissingReply(server: "c", reason: .suspected)])
             _ = await running.result
         }
     }

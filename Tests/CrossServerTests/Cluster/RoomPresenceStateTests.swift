@@ -25,7 +25,7 @@ import Testing
         var isCountOnly = false
         var grace: Int64 = 100
         var steps: [Step]
-        /// `+x@a` for joined, `-x` for left, `ask a`, `=3` for a new count, `!a` for a new list of missing servers.
+        /// `+x@a` for joined, `~x@b` for moved, `-x` for left, `ask a`, `=3` for a new count, `!a` for a new list of missing servers.
         var log: [String]
 
         init(_ description: String, isCountOnly: Bool = false, grace: Int64 = 100, _ steps: [Step], _ log: [String]) {
@@ -86,7 +86,7 @@ import Testing
                 .answer("a", 1, ["x"]), .answer("b", 1, []), .changes("a", 1, 2, left: ["x"]), .wait(99),
                 .changes("b", 1, 2, joined: ["x"]), .wait(500), .changes("b", 2, 3, left: ["x"]), .wait(100),
             ],
-            ["+x@a", "=1", "-x", "=0"]
+            ["+x@a", "=1", "~x@b", "-x", "=0"]
         ),
         Case(
             "back in time and away again: the time begins anew",
@@ -102,7 +102,15 @@ import Testing
                 .answer("a", 1, ["x"]), .answer("b", 1, []), .changes("b", 1, 2, joined: ["x"]),
                 .changes("a", 1, 2, left: ["x"]), .wait(500),
             ],
-            ["+x@a", "=1"]
+            ["+x@a", "=1", "~x@b"]
+        ),
+        Case(
+            "back on another server while the dead one is still listed",
+            [
+                .answer("a", 1, ["x", "y"]), .answer("b", 1, []), .failed("a"), .changes("b", 1, 2, joined: ["x"]),
+                .died("a"), .left("a"), .wait(100),
+            ],
+            ["+x@a", "+y@a", "=2", "!a", "~x@b", "!", "-y", "=1"]
         ),
         Case(
             "on two servers until it has left both",
@@ -110,7 +118,7 @@ import Testing
                 .answer("a", 1, ["x"]), .answer("b", 1, ["x"]), .changes("b", 1, 2, left: ["x"]), .wait(500),
                 .changes("a", 1, 2, left: ["x"]), .wait(100),
             ],
-            ["+x@a", "=1", "-x", "=0"]
+            ["+x@a", "=1", "~x@b", "~x@a", "-x", "=0"]
         ),
         Case(
             "without grace",
@@ -121,7 +129,7 @@ import Testing
         Case(
             "a server goes",
             [.answer("a", 1, ["x", "y"]), .answer("b", 1, []), .left("a"), .answer("b", 2, ["x"]), .wait(100)],
-            ["+x@a", "+y@a", "=2", "-y", "=1"]
+            ["+x@a", "+y@a", "=2", "~x@b", "-y", "=1"]
         ),
         Case(
             "a server is started again",
@@ -193,6 +201,7 @@ import Testing
             if let server = Self.apply(step, to: &state, &now) { log.append("ask \(server)") }
             guard let change = state.takeChange() else { continue }
             log += change.joined.sorted { $0.key < $1.key }.map { "+\($0.key)@\($0.value)" }
+            log += change.moved.sorted { $0.key < $1.key }.map { "~\($0.key)@\($0.value)" }
             log += change.left.sorted().map { "-\($0)" }
             if change.count != count { log.append("=\(change.count)") }
             if change.missing != missing {
@@ -201,8 +210,10 @@ import Testing
             (count, missing) = (change.count, change.missing)
             // Who follows the changes has the members.
             view.merge(change.joined) { $1 }
+            #expect(change.moved.allSatisfy { view[$0.key] != nil && view[$0.key] != $0.value })
+            view.merge(change.moved) { $1 }
             for id in change.left { view[id] = nil }
-            #expect(Set(view.keys) == Set(state.members.keys))
+            #expect(view == state.members)
             #expect(count == state.count && missing == state.missing)
         }
         // A count that is the same is not told: the cases leave it out.
@@ -257,7 +268,11 @@ import Testing
     @Test func changesBecomeOne() {
         var change = PresenceChange(joined: ["a": "1", "b": "1"], left: ["c"], count: 2)
         change.merge(PresenceChange(joined: ["c": "2", "d": "2"], left: ["a", "e"], count: 3))
-        #expect(change == PresenceChange(joined: ["b": "1", "d": "2"], left: ["e"], count: 3))
+        let first = PresenceChange(joined: ["b": "1", "d": "2"], moved: ["c": "2"], left: ["e"], count: 3)
+        #expect(change == first)
+        change.merge(PresenceChange(joined: [:], moved: ["b": "3", "f": "3", "c": "3"], left: ["d"], count: 2))
+        let second = PresenceChange(joined: ["b": "3"], moved: ["c": "3", "f": "3"], left: ["e"], count: 2)
+        #expect(change == second)
     }
 
     /// What waits stays in proportion to the members, however often one comes and goes.

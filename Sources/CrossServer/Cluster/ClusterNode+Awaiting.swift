@@ -1,0 +1,77 @@
+import CrossServerBus
+import CrossServerWire
+import NIOCore
+import Synchronization
+
+// What requests wait for
+extension ClusterNode {
+    /// A server has gone that requests may wait for.
+    func endRequests(to server: String, _ reason: MissingReply.Reason) {
+        self.performAll { $0.gone(server, reason: reason) }
+    }
+
+    func cancel(_ number: UInt64) {
+        self.requests.withLock { $0.table.cancel(number) }?.end()
+    }
+
+    /// A server has answered a request of this one.
+    func answered(_ number: UInt64, by server: String, _ payload: Payload, error: Payload?) {
+        if let error, error["code"]?.string == Self.observerCode {
+            return self.perform { $0.declined(number, by: server) }
+        }
+        let result = self.requests.withLock { requests in
+            let result = requests.table.reply(number, from: server)
+            if case .success(let action) = result { Self.perform(action, payload: payload, error: error) }
+            return result
+        }
+        if case .failure = result { ClusterCounters.increment(self.counters.repliesIgnored) }
+    }
+
+    func perform(_ body: (inout RequestTable<ReplySink>) -> RequestTable<ReplySink>.Action?) {
+        let performed = self.requests.withLock { requests in
+            let action = body(&requests.table)
+            if let action { Self.perform(action) }
+            return action
+        }
+        withExtendedLifetime(performed) {}
+    }
+
+    func performAll(_ body: (inout RequestTable<ReplySink>) -> [RequestTable<ReplySink>.Action]) {
+        let performed = self.requests.withLock { requests in
+            let actions = body(&requests.table)
+            for action in actions { Self.perform(action) }
+            return actions
+        }
+        withExtendedLifetime(performed) {}
+    }
+
+    /// Under the lock, so that a sink takes everything in order; it only ever queues. But it is let go of behind the lock:
+    /// what its closure holds is the application's.
+    static func perform(_ action: RequestTable<ReplySink>.Action, payload: Payload = .absent, error: Payload? = nil) {
+        if let reply = action.reply {
+            if let error {
+                let code = error["code"]?.string ?? "UNKNOWN"
+                let message = error["message"]?.string ?? ""
+                let failure = MissingReply.Reason.failed(code: code, message: message)
+                action.sink.take(.missing(MissingReply(server: reply.server, reason: failure)))
+            } else {
+                action.sink.take(.reply(server: reply.server, payload, remaining: reply.remaining))
+            }
+        }
+        if let end = action.end {
+            for missing in end.missing { action.sink.take(.missing(missing)) }
+            action.sink.end()
+        }
+    }
+
+    func expire() {
+        let now = NIODeadline.now()
+        self.performAll { $0.expire(now: now) }
+        self.checkOverdueReplies(now)
+        let isTicking = self.requests.withLock { requests in
+            requests.isTicking = requests.table.count > 0
+            return requests.isTicking
+        }
+        if isTicking { self.eventLoop.scheduleTask(in: Self.requestTick) { self.expire() } }
+    }
+}
