@@ -219,19 +219,23 @@ extension ConnectorCore {
         guard !self.isPaused, self.heartbeat.tick(now: self.eventLoop.now) == .send else {
             return
         }
+        // What came before does not count.
+        _ = handler.takeSignOfLife()
         _ = handler.send(EncodedMessage(text: self.heartbeatText))
         self.raise(.ping)
-        self.schedulePongTimeout()
+        self.scheduleLook()
     }
 
-    private func schedulePongTimeout() {
-        self.pongTimer = self.schedule(in: TimeAmount(self.configuration.pongTimeout)) { self.pongTimedOut() }
+    private func scheduleLook() {
+        let delay = TimeAmount(self.configuration.pongTimeout / Heartbeat.looks)
+        self.pongTimer = self.schedule(in: delay) { self.look() }
     }
 
-    private func pongTimedOut() {
+    private func look() {
         guard let handler = self.handler, self.heartbeat.isAwaitingEcho else { return }
         // The echo may be there already, behind what the listeners have not handled.
-        if self.isPaused { return self.schedulePongTimeout() }
+        let isAlive = handler.takeSignOfLife() || self.isPaused
+        guard self.heartbeat.look(isAlive: isAlive) else { return self.scheduleLook() }
         self.raise(.pongTimeout)
         // A server that does not answer a heartbeat does not answer a Close frame in time either.
         self.abandoned?.terminate()

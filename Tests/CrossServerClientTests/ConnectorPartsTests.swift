@@ -24,6 +24,19 @@ import Testing
         #expect(heartbeat.echoed(now: self.start) == nil)
     }
 
+    @Test func aServerIsGivenUpThatWasSilentForAllLooks() {
+        var heartbeat = Heartbeat()
+        #expect(heartbeat.look(isAlive: false) == false, "no echo is awaited")
+        _ = heartbeat.tick(now: self.start)
+        for _ in 0..<3 { #expect(heartbeat.look(isAlive: false) == false) }
+        #expect(heartbeat.look(isAlive: true) == false)
+        for _ in 0..<3 { #expect(heartbeat.look(isAlive: false) == false) }
+        #expect(heartbeat.look(isAlive: false) == true)
+        _ = heartbeat.echoed(now: self.start)
+        _ = heartbeat.tick(now: self.start)
+        #expect(heartbeat.look(isAlive: false) == false, "each heartbeat has its own time")
+    }
+
     @Test func oneAtATime() {
         var heartbeat = Heartbeat()
         _ = heartbeat.tick(now: self.start)

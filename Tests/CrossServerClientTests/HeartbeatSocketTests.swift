@@ -44,6 +44,33 @@ import Testing
     }
 
     @Test(.timeLimit(.minutes(1)))
+    func bytesOfAMessageThatIsNotWholeAreASignOfLife() async throws {
+        try await withScriptedServer(.init(answersHeartbeat: false)) { server in
+            let seen = EventLog()
+            let configuration = WebSocketConnector.Configuration.quick {
+                $0.pingInterval = .milliseconds(20)
+                $0.pongTimeout = .seconds(2)
+            }
+            try await withClient(server.url, configuration) { client in
+                client.on(.ping) { seen.add("ping") }
+                client.on(.message) { _ in seen.add("message") }
+            } _: { _, log in
+                try await log.wait(for: "open")
+                try await seen.wait(for: "ping")
+                server.connections[0].write([0x81, 60])
+                // The time itself is tested: more than an echo may take.
+                for _ in 0..<60 {
+                    try await Task.sleep(for: .milliseconds(50))
+                    server.connections[0].write([UInt8(ascii: "x")])
+                }
+                try await seen.wait(for: "message")
+                #expect(log.all == ["open"])
+                try await log.wait(for: "close 4002 pong timeout")
+            }
+        }
+    }
+
+    @Test(.timeLimit(.minutes(1)))
     func aFrozenServerIsGivenUpAtOnce() async throws {
         try await withScriptedServer(.init(isFrozen: true)) { server in
             let configuration = WebSocketConnector.Configuration.quick {

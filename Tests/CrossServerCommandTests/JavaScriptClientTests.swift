@@ -45,7 +45,7 @@ extension EndToEnd {
             }
         }
 
-        @Test(.timeLimit(.minutes(5)), arguments: ["connector", "conformance"])
+        @Test(.timeLimit(.minutes(5)), arguments: ["connector", "connection", "conformance"])
         func itsOwnTests(_ name: String) async throws {
             _ = try Tools.program("tsc")
             let file = Tools.packageRoot.appending(path: "Clients/javascript/test/\(name).test.js")

@@ -166,6 +166,18 @@ import Testing
         #expect(handshake.key != Self.client().key)
     }
 
+    @Test func aSubprotocolWithoutAValueIsNone() throws {
+        let handshake = Self.client()
+        let answer = UpgradeResponse(
+            status: 101,
+            headers: [
+                .upgrade: "websocket", .connection: "upgrade", .secWebSocketProtocol: "",
+                .secWebSocketAccept: HandshakeKey.accept(for: handshake.key),
+            ]
+        )
+        #expect(try handshake.validate(answer).subprotocol == nil)
+    }
+
     @Test(
         arguments: [
             .init("status") { $0.status = 200 },

@@ -105,7 +105,8 @@ public struct ClientHandshake: Sendable {
     }
 
     private func subprotocol(in headers: HTTPFields) throws(WebSocketHandshakeError) -> String? {
-        let values = headers[values: .secWebSocketProtocol]
+        // A proxy may send the field without a value.
+        let values = headers[values: .secWebSocketProtocol].filter { !$0.isEmpty }
         guard let value = values.first else { return nil }
         guard values.count == 1, self.subprotocols.contains(value) else {
             throw .invalidResponse("a subprotocol that was not offered")
