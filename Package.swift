@@ -80,6 +80,7 @@ let package = Package(
             name: "CrossServerBus",
             dependencies: [
                 "CrossServerWire",
+                .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "DequeModule", package: "swift-collections"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),

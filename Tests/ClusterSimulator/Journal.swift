@@ -65,12 +65,24 @@ final class Journal {
         guard let pid = message.getInteger(at: message.readerIndex + 4, as: UInt64.self) else {
             return self.contradict("a message is damaged")
         }
+        if pid == Simulation.forgedPid { return self.deliveredForged(stamp, on: channel, to: node) }
         if stamp.isOnce { return self.deliveredOnce(stamp, on: channel, to: node) }
         self.given[node.incarnation, default: [:]][stamp.incarnation, default: 0] += 1
         self.received[node.incarnation, default: [:]][
             Stream(sender: stamp.incarnation, channel: channel),
             default: []
         ].append(Received(number: stamp.number, pid: Int(pid), time: node.simulation.now))
+    }
+
+    /// What anyone may write cannot be told from what the sender writes; but a position that it claims can, while somebody is
+    /// there to be asked.
+    private func deliveredForged(_ stamp: Stamp, on channel: String, to node: SimulatedNode) {
+        guard !stamp.isOnce else { return }
+        self.given[node.incarnation, default: [:]][stamp.incarnation, default: 0] += 1
+        guard node.simulation.allNodes.contains(where: { $0.incarnation == stamp.incarnation && $0.isAlive }) else {
+            return
+        }
+        self.contradict("\(stamp.number) is forged, and believed by \(node.name) on \(channel)")
     }
 
     func sentOnce(_ message: ByteBuffer, by node: SimulatedNode) {
@@ -134,6 +146,14 @@ extension Simulation {
     private func name(_ incarnation: UInt64) -> String {
         let node = self.allNodes.first { $0.incarnation == incarnation }
         return "\(node?.name ?? "?")/\(node.map { "\($0.bornAt / 1_000)" } ?? "?")"
+    }
+
+    /// Who has not left must not be taken for gone.
+    func checkFarewell(_ incarnation: UInt64, _ reason: MembershipAction.LeaveReason, seenBy node: SimulatedNode) {
+        guard reason == .stopped, let other = self.allNodes.first(where: { $0.incarnation == incarnation }),
+            other.acknowledgedBy == nil, other.refusedBy == nil
+        else { return }
+        self.journal.contradict("\(node.name) believes that \(other.name) has left")
     }
 
     private func checkOrder(_ node: SimulatedNode) {

@@ -42,6 +42,8 @@ struct Scenario: CustomStringConvertible {
         self.delivery.historyTime = .milliseconds(self.isForgetful ? 1_500 : 8_000)
         self.delivery.queueTime = .milliseconds(self.isForgetful ? 1_000 : 4_000)
         self.delivery.moveEvery = .seconds(2)
+        self.delivery.maximumUnproved = 16
+        self.delivery.unprovedBytes = 5_000
         if self.isNearLimits {
             self.delivery.historyBytes = 40_000
             self.delivery.holdBytes = 10_000
@@ -78,6 +80,7 @@ extension Simulation {
     enum Fault: CaseIterable {
         case hang, hangAndKill, kill, cutSubscriber, loseSubscriber, cutPublisher, cutNetwork, cutAllNetwork
         case pause, crash, leave, clash, subscribe, resubscribe, burst
+        case strangers, candidates, jump, forgedFrame, forgedLeft, forgedHeartbeat
     }
 
     func scheduleScenario() {
@@ -159,6 +162,7 @@ extension Simulation {
         case .cutSubscriber, .loseSubscriber, .cutPublisher, .cutNetwork, .cutAllNetwork:
             self.networkFault(fault, redis, node)
         case .pause, .crash, .leave, .clash, .subscribe, .resubscribe, .burst: self.nodeFault(fault, node)
+        case .strangers, .candidates, .jump, .forgedFrame, .forgedLeft, .forgedHeartbeat: self.forge(fault, redis, node)
         }
     }
 

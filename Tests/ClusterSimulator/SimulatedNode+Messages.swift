@@ -156,6 +156,7 @@ extension SimulatedNode {
             case .left(let member, let reason):
                 if case .died = reason { self.died(member) }
                 if let incarnation = UInt64(member.incarnation, radix: 36) {
+                    self.simulation.checkFarewell(incarnation, reason, seenBy: self)
                     self.receiver.left(incarnation, reason, now: self.now)
                 }
             case .changed, .cleared: break

@@ -55,6 +55,7 @@ final class SimulatedNode {
         let now = NIODeadline.uptimeNanoseconds(UInt64(self.clockOffset) * 1_000)
         var configuration = Membership.Configuration()
         configuration.address = "\(name):1"
+        configuration.maximumCandidates = 32
         self.membership = Membership(
             name: name,
             incarnation: text,
@@ -68,9 +69,16 @@ final class SimulatedNode {
             incarnation: self.incarnation,
             configuration: delivery,
             strategy: simulation.scenario.strategy,
+            random: SeededGenerator(seed: simulation.random.next()),
             start: now
         )
-        self.receiver = DeliveryReceiver(name: name, incarnation: self.incarnation, configuration: delivery, now: now)
+        self.receiver = DeliveryReceiver(
+            name: name,
+            incarnation: self.incarnation,
+            configuration: delivery,
+            random: SeededGenerator(seed: simulation.random.next()),
+            now: now
+        )
     }
 
     var now: NIODeadline {

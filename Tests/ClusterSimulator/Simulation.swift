@@ -121,6 +121,7 @@ package struct Summary: Sendable {
     package var once = 0
     package var suspects = 0
     package var deaths = 0
+    package var forged = 0
 
     package init() {}
 
@@ -140,5 +141,6 @@ package struct Summary: Sendable {
         left.once += right.once
         left.suspects += right.suspects
         left.deaths += right.deaths
+        left.forged += right.forged
     }
 }

@@ -106,7 +106,7 @@ struct DeliveryPair {
                 case .gap(let gap): self.gaps.append(gap)
                 case .tell(let bytes, _, let link):
                     guard let frame = DeliveryFrame(bytes) else { continue }
-                    self.asked.append(frame.body)
+                    self.asked.append(frame.body.withoutToken)
                     self.carry(self.sender.received(frame, over: link, now: self.now))
                 case .publish, .refuse: Issue.record("\(action)")
                 }
@@ -117,6 +117,45 @@ struct DeliveryPair {
     private mutating func carry(_ actions: [DeliveryAction]) {
         for case .tell(let bytes, _, let link) in actions {
             if let frame = DeliveryFrame(bytes) { self.receiver.received(frame, over: link, now: self.now) }
+        }
+    }
+}
+
+extension DeliveryPair {
+    /// As anyone may write it, in the name of the sender.
+    func forged(_ number: UInt64, uptime: Int64? = nil, sincePrevious: UInt32, incarnation: UInt64 = 1) -> ByteBuffer {
+        var message = Self.message(0)
+        let stamp = Stamp(
+            incarnation: incarnation,
+            number: number,
+            uptime: uptime ?? self.sender.uptime(self.now),
+            sincePrevious: sincePrevious
+        )
+        #expect(stamp.append(to: &message))
+        return message
+    }
+
+    mutating func receiveFrame(_ body: DeliveryFrame.Body) {
+        let frame = DeliveryFrame(name: "a", incarnation: 1, target: 2, body: body)
+        self.receiver.received(frame, over: Self.links[0], now: self.now)
+        self.exchange()
+    }
+
+    /// Until nothing is missing, as far as the receiver knows.
+    mutating func settle() {
+        for _ in 0..<10 {
+            self.wait(.milliseconds(50))
+            self.exchange()
+        }
+    }
+}
+
+extension DeliveryFrame.Body {
+    fileprivate var withoutToken: Self {
+        switch self {
+        case .request(let channel, let missing, _): .request(channel: channel, missing: missing, token: 0)
+        case .requestSince(let channel, let uptime, _): .requestSince(channel: channel, uptime: uptime, token: 0)
+        default: self
         }
     }
 }

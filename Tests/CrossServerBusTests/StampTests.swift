@@ -85,18 +85,23 @@ import Testing
 
 @Suite struct DeliveryFrameTests {
     static let bodies: [DeliveryFrame.Body] = [
-        .request(channel: "ws:a", missing: [1...1, 5...9]),
-        .requestSince(channel: "ws:a", uptime: 77),
+        .request(channel: "ws:a", missing: [1...1, 5...9], token: 3),
+        .requestSince(channel: "ws:a", uptime: 77, token: 4),
         .repetition(
             .init(
                 channel: "ws:a",
+                token: 5,
+                last: 9,
+                floor: 1,
                 base: 3,
                 gone: 2,
                 isLast: true,
                 messages: [ByteBuffer(string: "one"), ByteBuffer(string: "two")]
             )
         ),
-        .repetition(.init(channel: "ws:a", base: nil, gone: 0, isLast: false, messages: [])),
+        .repetition(
+            .init(channel: "ws:a", token: 0, last: 0, floor: 0, base: nil, gone: 0, isLast: false, messages: [])
+        ),
         .requestHeads(since: 5, token: 6),
         .heads(.init(token: 1, isLast: true, isLeaving: true, heads: [.init(channel: "c", last: 4, uptime: 9)])),
         .acknowledge(token: 8),
@@ -118,7 +123,7 @@ import Testing
             name: "a",
             incarnation: 1,
             target: 2,
-            body: .request(channel: "c", missing: [1...2])
+            body: .request(channel: "c", missing: [1...2], token: 1)
         )
         var encoded = backwards.encoded
         let end = encoded.writerIndex

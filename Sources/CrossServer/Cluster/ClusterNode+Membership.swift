@@ -82,6 +82,7 @@ extension ClusterNode {
                 return membership.tick(now: now)
             }
             self.courier?.tick()
+            self.reportOverflows()
             self.updateReadiness(.now())
         }
         let originals = self.eventLoop.scheduleRepeatedTask(initialDelay: Self.tick, delay: .seconds(1)) {

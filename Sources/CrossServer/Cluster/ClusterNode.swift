@@ -57,6 +57,8 @@ final class ClusterNode: Sendable {
         var hasBegun = false
         var hasClients = false
     }
+    /// What was counted of each when it was last looked at.
+    let overflows = Mutex([Overflow: Int]())
 
     struct PendingRequests: Sendable {
         var table = RequestTable<ReplySink>()
@@ -347,4 +349,5 @@ struct ClusterThrottles: Sendable {
     let notSent = LogThrottle()
     let missed = LogThrottle()
     let originals = LogThrottle()
+    let overflow = LogThrottle()
 }

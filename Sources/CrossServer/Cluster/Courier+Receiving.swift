@@ -122,6 +122,9 @@ extension Courier {
     /// Other servers from which something may have come, each in its latest life that is known.
     var senders: [(incarnation: UInt64, name: String, isLive: Bool)] { self.receiving.value.receiver.senders }
 
+    /// What was dropped because there was too much of it.
+    var receiverOverflows: ReceiverOverflows { self.receiving.value.receiver.overflows }
+
     /// What came too early, in bytes.
     var holdBytes: Int { self.receiving.value.receiver.holdBytes }
 }

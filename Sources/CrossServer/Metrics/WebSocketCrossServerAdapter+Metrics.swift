@@ -31,6 +31,7 @@ extension WebSocketCrossServerAdapter {
         guard var book = self.metrics.withLock({ $0.take() }) else { return }
         self.recordClients(in: &book)
         self.recordServers(in: &book)
+        self.recordOverflows(in: &book)
         self.recordDelivery(in: &book)
         book.endUpdate()
         let recorded = book
@@ -88,6 +89,12 @@ extension WebSocketCrossServerAdapter {
         book.count("crossserver.bus.messages.dropped", statistics.messagesNotSent, ("reason", "unsent"))
     }
 
+    private func recordOverflows(in book: inout MetricsBook) {
+        for (kind, count) in self.cluster.overflows.withLock({ $0 }) {
+            book.count("crossserver.cluster.overflows", count, ("kind", kind.rawValue))
+        }
+    }
+
     private func recordDelivery(in book: inout MetricsBook) {
         guard let courier = self.cluster.courier else { return }
         let ledger = self.cluster.ledger()
@@ -99,6 +106,7 @@ extension WebSocketCrossServerAdapter {
         book.count("crossserver.delivery.replaced", ledger.replaced)
         book.count("crossserver.delivery.unreachable", ledger.unreachable)
         for (name, received) in ledger.received { self.record(received, of: name, in: &book) }
+        book.count("crossserver.delivery.unanswered", courier.senderLedger.unanswered)
         let bytes = courier.sendingBytes
         book.record("crossserver.delivery.bytes", bytes.history, ("kind", "history"))
         book.record("crossserver.delivery.bytes", bytes.queue, ("kind", "queue"))

@@ -12,6 +12,11 @@ package struct DeliveryConfiguration: Sendable {
     package var queueTime = TimeAmount.seconds(9)
     /// What a receiver holds back until what comes before it is there. 32 MiB.
     package var holdBytes = 32 << 20
+    /// Of that for servers that have not proved that they live. 1 MiB.
+    package var unprovedBytes = 1 << 20
+    /// Servers of which messages came and that have not proved that they live, and their streams. What is dropped is asked for
+    /// once they have. 1,024.
+    package var maximumUnproved = 1_024
     /// A channel that is idle for so long has its last number told. 250 ms.
     package var tailAfter = TimeAmount.milliseconds(250)
     /// How long a receiver waits for an early message's predecessors before it asks. 5 ms.
@@ -118,6 +123,10 @@ package struct SenderLedger: Sendable, Hashable {
     package var republished = 0
     /// Sent again, because a receiver asked.
     package var repeated = 0
+    /// Requests for repeats from who is no live server.
+    package var unanswered = 0
+    /// Requests of live servers that have asked for too much.
+    package var overBudget = 0
     /// Never numbered: the caller got the error.
     package var refused = 0
     /// Sent once, and not among those above.
@@ -151,4 +160,16 @@ package struct ReceiverLedger: Sendable, Hashable {
     /// Came after the sender's life had ended, or were sent before the channel was subscribed, and were dropped.
     package var late = 0
     package var requests = 0
+}
+
+/// What a receiver has dropped because there was too much of it. All of it is asked for again, but for the streams.
+package struct ReceiverOverflows: Sendable, Hashable {
+    /// Messages of servers that have not proved that they live, of which too many are known, or too much is held.
+    package var unproved = 0
+    /// Messages that came too early, while too much was held.
+    package var held = 0
+    /// Messages of streams that are one too many.
+    package var streams = 0
+    /// Live servers that are one too many.
+    package var peers = 0
 }

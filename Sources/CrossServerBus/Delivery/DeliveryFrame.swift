@@ -5,10 +5,10 @@ package import NIOCore
 /// Binary, and begun by a byte that no MessagePack and no JSON begins with: so it is told from messages.
 package struct DeliveryFrame: Sendable, Equatable {
     package enum Body: Sendable, Equatable {
-        /// Send again what I miss on the channel.
-        case request(channel: String, missing: [ClosedRange<UInt64>])
-        /// I do not know your messages on the channel. Send all since this uptime of yours.
-        case requestSince(channel: String, uptime: Int64)
+        /// Send again what I miss on the channel, and say how far it is. The answer repeats the token.
+        case request(channel: String, missing: [ClosedRange<UInt64>], token: UInt64)
+        /// I do not know your messages on the channel. Send all since this uptime of yours. The answer repeats the token.
+        case requestSince(channel: String, uptime: Int64, token: UInt64)
         /// Some of the messages that were asked for.
         case repetition(Repetition)
         /// Tell me how far the channels are on which you have sent since this uptime of yours.
@@ -21,6 +21,12 @@ package struct DeliveryFrame: Sendable, Equatable {
 
     package struct Repetition: Sendable, Equatable {
         package var channel: String
+        /// Of the request: only who hears the sender's inbox can know it.
+        package var token: UInt64
+        /// The highest number that the sender has used on the channel.
+        package var last: UInt64
+        /// The numbers up to this are not used, but for those of a stream that is forgotten; 0 for none.
+        package var floor: UInt64
         /// The first message that is owed, when the request did not know.
         package var base: UInt64?
         /// What was asked for up to this number is not kept any more; 0 for nothing.
@@ -58,7 +64,7 @@ package struct DeliveryFrame: Sendable, Equatable {
 
     /// A byte that MessagePack never uses.
     static let mark: UInt8 = 0xc1
-    static let version: UInt8 = 1
+    static let version: UInt8 = 2
     static let maximumRanges = 64
     static let maximumHeads = 64
 
@@ -74,17 +80,18 @@ extension DeliveryFrame {
         buffer.writeShort(self.name)
         buffer.writeMultipleIntegers(self.incarnation, self.target)
         switch self.body {
-        case .request(let channel, let missing):
+        case .request(let channel, let missing, let token):
             buffer.writeShort(channel)
-            buffer.writeInteger(UInt8(clamping: missing.count))
+            buffer.writeMultipleIntegers(token, UInt8(clamping: missing.count))
             for range in missing.prefix(Self.maximumRanges) {
                 buffer.writeMultipleIntegers(range.lowerBound, range.upperBound)
             }
-        case .requestSince(let channel, let uptime):
+        case .requestSince(let channel, let uptime, let token):
             buffer.writeShort(channel)
-            buffer.writeInteger(uptime)
+            buffer.writeMultipleIntegers(token, uptime)
         case .repetition(let repetition):
             buffer.writeShort(repetition.channel)
+            buffer.writeMultipleIntegers(repetition.token, repetition.last, repetition.floor)
             buffer.writeMultipleIntegers(
                 repetition.base ?? 0,
                 repetition.gone,
@@ -139,7 +146,8 @@ extension DeliveryFrame {
     private static func body(_ kind: UInt8, _ buffer: inout ByteBuffer) -> Body? {
         switch kind {
         case 1:
-            guard let channel = buffer.readShort(), let count = buffer.readInteger(as: UInt8.self),
+            guard let channel = buffer.readShort(),
+                let (token, count) = buffer.readMultipleIntegers(as: (UInt64, UInt8).self),
                 count <= Self.maximumRanges
             else { return nil }
             var missing: [ClosedRange<UInt64>] = []
@@ -149,10 +157,12 @@ extension DeliveryFrame {
                 else { return nil }
                 missing.append(first...last)
             }
-            return .request(channel: channel, missing: missing)
+            return .request(channel: channel, missing: missing, token: token)
         case 2:
-            guard let channel = buffer.readShort(), let uptime = buffer.readInteger(as: Int64.self) else { return nil }
-            return .requestSince(channel: channel, uptime: uptime)
+            guard let channel = buffer.readShort(),
+                let (token, uptime) = buffer.readMultipleIntegers(as: (UInt64, Int64).self)
+            else { return nil }
+            return .requestSince(channel: channel, uptime: uptime, token: token)
         case 3:
             return self.repetition(&buffer).map { .repetition($0) }
         case 4:
@@ -169,6 +179,8 @@ extension DeliveryFrame {
 
     private static func repetition(_ buffer: inout ByteBuffer) -> Repetition? {
         guard let channel = buffer.readShort(),
+            let (token, last, floor) = buffer.readMultipleIntegers(as: (UInt64, UInt64, UInt64).self),
+            last <= Stamp.maximumNumber, floor <= last,
             let (base, gone, isLast, count) = buffer.readMultipleIntegers(as: (UInt64, UInt64, UInt8, UInt32).self),
             base <= Stamp.maximumNumber + 1, gone <= Stamp.maximumNumber, Int(count) <= buffer.readableBytes / 4
         else { return nil }
@@ -179,6 +191,9 @@ extension DeliveryFrame {
         }
         return Repetition(
             channel: channel,
+            token: token,
+            last: last,
+            floor: floor,
             base: base == 0 ? nil : base,
             gone: gone,
             isLast: isLast == 1,
@@ -219,5 +234,34 @@ extension ByteBuffer {
     fileprivate mutating func readShort() -> String? {
         guard let length = self.readInteger(as: UInt16.self) else { return nil }
         return self.readString(length: Int(length))
+    }
+}
+
+// For who forges frames, to see what comes of it.
+extension DeliveryFrame {
+    package init(name: String, incarnation: UInt64, to target: UInt64, _ body: Body) {
+        self.init(name: name, incarnation: incarnation, target: target, body: body)
+    }
+}
+
+extension DeliveryFrame.Heads {
+    package init(of channel: String, last: UInt64, uptime: Int64, token: UInt64, isLeaving: Bool = false) {
+        let head = DeliveryFrame.Head(channel: channel, last: last, uptime: uptime)
+        self.init(token: token, isLast: true, isLeaving: isLeaving, heads: [head])
+    }
+}
+
+extension DeliveryFrame.Repetition {
+    package init(of channel: String, token: UInt64, last: UInt64, floor: UInt64, base: UInt64?, gone: UInt64) {
+        self.init(
+            channel: channel,
+            token: token,
+            last: last,
+            floor: floor,
+            base: base,
+            gone: gone,
+            isLast: true,
+            messages: []
+        )
     }
 }

@@ -27,16 +27,19 @@ extension DeliveryReceiver {
         }
         let key = stream.key
         if stream.isPending {
-            guard let since = self.owedSince(index) else { return self.begin(index, time) }
-            guard let uptime = self.peers[stream.peer].clock.uptime(atTime: since) else { return }
+            guard let since = self.owedSince(index), let uptime = self.peers[stream.peer].clock.uptime(atTime: since)
+            else { return }
             self.peers[stream.peer].ledger.requests += 1
-            return self.tell(stream.peer, .requestSince(channel: key.channel, uptime: uptime), turn: tries)
+            let token = self.token(index, time)
+            let request = DeliveryFrame.Body.requestSince(channel: key.channel, uptime: uptime, token: token)
+            return self.tell(stream.peer, request, turn: tries)
         }
         let missing = self.missing(index)
-        guard !missing.isEmpty else { return self.arm(index, time) }
+        guard !missing.isEmpty || stream.inquiry.isOpen else { return self.arm(index, time) }
         self.streams[index].asked = stream.known
         self.peers[stream.peer].ledger.requests += 1
-        self.tell(stream.peer, .request(channel: key.channel, missing: missing), turn: tries)
+        let token = self.token(index, time)
+        self.tell(stream.peer, .request(channel: key.channel, missing: missing, token: token), turn: tries)
     }
 
     private func missing(_ index: Int) -> [ClosedRange<UInt64>] {
@@ -50,6 +53,11 @@ extension DeliveryReceiver {
             missing.append(first...last)
             count += last - first + 1
         }
+        if let positions = stream.inquiry.positions {
+            first = positions.lowerBound
+            add(upTo: positions.upperBound)
+            first = stream.next
+        }
         for number in stream.held.keys.sorted() {
             add(upTo: number - 1)
             first = number + 1
@@ -59,10 +67,12 @@ extension DeliveryReceiver {
     }
 
     mutating func askForHeads(_ index: Int, _ sync: Sync, _ time: Int64) {
-        self.peers[index].sync?.askAt = time + 500_000_000
+        // 50 ms, doubling to 400 ms: who is new may not know this server yet.
+        self.peers[index].sync?.askAt = time + 50_000_000 << Int64(min(sync.tries, 3))
+        self.peers[index].sync?.tries += 1
         guard self.peers[index].state == .live, let uptime = self.peers[index].clock.uptime(atTime: sync.since)
         else { return }
-        self.tell(index, .requestHeads(since: uptime, token: sync.token), turn: Int(time / 500_000_000 % 1_024))
+        self.tell(index, .requestHeads(since: uptime, token: sync.token), turn: sync.tries)
     }
 
     // MARK: Answers
@@ -93,14 +103,7 @@ extension DeliveryReceiver {
         let key = Key(incarnation: self.peers[peer].incarnation, channel: repetition.channel)
         guard let index = self.streamIndices[key] else { return }
         let next = self.streams[index].next
-        if let base = repetition.base {
-            if self.streams[index].isPending {
-                if repetition.gone > 0 { self.gap(index, first: nil, last: repetition.gone, .notKept) }
-                self.begin(index, at: base)
-            }
-        } else if !self.streams[index].isPending, repetition.gone >= self.streams[index].next {
-            self.giveUp(index, upTo: min(repetition.gone, self.streams[index].asked), .notKept)
-        }
+        if self.isOwnWord(repetition, index, time) { self.settle(repetition, index) }
         for message in repetition.messages {
             guard let stamp = Stamp(endOf: message), stamp.incarnation == key.incarnation else { continue }
             self.take(Held(message: message, link: link, stamp: stamp, isRepeat: true), key.channel, time)
@@ -120,9 +123,7 @@ extension DeliveryReceiver {
         if let sync = self.peers[peer].sync, heads.token == sync.token, !heads.isLeaving, heads.isLast {
             if heads.isIncomplete { self.reportUnknown(peer) }
             if let again = sync.againAt {
-                self.peers[peer].syncTurn += 1
-                let token = UInt64(self.peers[peer].syncTurn)
-                self.peers[peer].sync = Sync(since: sync.since, token: token, askAt: max(again, time))
+                self.peers[peer].sync = Sync(since: sync.since, token: self.random.next(), askAt: max(again, time))
             } else {
                 self.peers[peer].sync = nil
             }
@@ -152,7 +153,8 @@ extension DeliveryReceiver {
         guard self.subscriptions[head.channel] != nil else { return }
         let key = Key(incarnation: self.peers[peer].incarnation, channel: head.channel)
         if let index = self.streamIndices[key] {
-            self.streams[index].known = max(self.streams[index].known, head.last)
+            _ = self.doubtJump(index, to: head.last, isFirst: false)
+            self.saw(head.last, index)
             self.arm(index, time)
             return
         }
@@ -161,7 +163,7 @@ extension DeliveryReceiver {
             sent + Self.margin > max(since, self.peers[peer].forgottenAt ?? since),
             let index = self.makeStream(key, peer, time)
         else { return }
-        self.streams[index].known = head.last
+        self.saw(head.last, index)
         self.arm(index, time)
     }
 }

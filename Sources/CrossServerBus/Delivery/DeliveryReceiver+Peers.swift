@@ -23,7 +23,8 @@ extension DeliveryReceiver {
         var clock = PeerClock()
         var streams: Set<Int> = []
         var sync: Sync?
-        var syncTurn = 0
+        /// What is held of it.
+        var heldBytes = 0
         /// Streams were forgotten: what was sent before is not owed (again).
         var forgottenAt: Int64?
         var ledger = ReceiverLedger()
@@ -35,8 +36,16 @@ extension DeliveryReceiver {
         var since: Int64
         var token: UInt64
         var askAt: Int64
+        var tries = 0
         /// Asked once more, when publishers have surely noticed what was wrong.
         var againAt: Int64?
+    }
+
+    /// Lives that have not proved themselves, with their streams and what is held of them.
+    struct Unproved: Sendable {
+        var peers = 0
+        var streams = 0
+        var bytes = 0
     }
 
     /// What time it is here when another server's uptime says something.
@@ -44,18 +53,32 @@ extension DeliveryReceiver {
         private var current = Int64.max
         private var previous = Int64.max
         private var turnedAt = Int64.min
+        /// No smaller difference counts: before a proof anything does, afterwards it may fall by the tolerance in half a minute.
+        private var floor = Int64.min
+        /// Above what two clocks drift apart in half a minute.
+        private static let tolerance = DeliveryReceiver.margin
 
-        /// The smallest difference of half a minute to a minute: that of the message that was the quickest.
+        /// Takes an uptime that came with an answer to a nonce, at most a second after it was told.
+        mutating func prove(uptime: Int64, at time: Int64) {
+            self.current = time - uptime * 1_000_000
+            self.previous = .max
+            self.turnedAt = time
+            self.floor = self.current - Self.tolerance
+        }
+
+        /// The smallest difference of half a minute to a minute: that of the message that was the quickest. Too large a one
+        /// makes this server ask for more than it misses; too small a one, as who forges an uptime would like it, for less.
         mutating func observe(uptime: Int64, at time: Int64) {
             if time - 30_000_000_000 > self.turnedAt {
+                if self.floor != .min { self.floor = min(self.current, self.previous) - Self.tolerance }
                 self.previous = self.current
                 self.current = .max
                 self.turnedAt = time
             }
-            self.current = min(self.current, time - uptime * 1_000_000)
+            self.current = min(self.current, max(time - uptime * 1_000_000, self.floor))
         }
 
-        /// A little later than the truth, if anything; nil while nothing is known.
+        /// Later than the truth, if anything, mostly a little, and by a second at most; nil while nothing is known.
         func time(ofUptime uptime: Int64) -> Int64? {
             let offset = min(self.current, self.previous)
             return offset == .max ? nil : offset + uptime * 1_000_000
@@ -67,10 +90,22 @@ extension DeliveryReceiver {
         }
     }
 
-    mutating func peer(_ incarnation: UInt64, _ time: Int64) -> Int? {
+    /// - Parameter isProved: whether the life has a place whatever others do.
+    /// - Returns: nil when it is one too many.
+    mutating func peer(_ incarnation: UInt64, _ time: Int64, isProved: Bool = false) -> Int? {
         if let index = self.peerIndices[incarnation] { return index }
-        guard self.peerIndices.count < Self.maximumPeers else { return nil }
-        let peer = Peer(incarnation: incarnation, changedAt: time)
+        if !isProved {
+            guard self.unproved.peers < self.configuration.maximumUnproved else {
+                self.overflows.unproved += 1
+                return nil
+            }
+            self.unproved.peers += 1
+        } else if self.peerIndices.count - self.unproved.peers >= Self.maximumPeers, !self.forgetOldest(time) {
+            self.overflows.peers += 1
+            return nil
+        }
+        var peer = Peer(incarnation: incarnation, changedAt: time)
+        if isProved { peer.state = .live }
         let index = self.freePeers.popLast() ?? self.peers.count
         if index == self.peers.count { self.peers.append(peer) } else { self.peers[index] = peer }
         self.peerIndices[incarnation] = index
@@ -82,11 +117,16 @@ extension DeliveryReceiver {
     /// The life has proved that it is one. `uptime` is what it says of itself now.
     package mutating func joined(_ incarnation: UInt64, name: String, uptime: TimeAmount, now: NIODeadline) {
         let time = self.time(now)
-        guard let index = self.peer(incarnation, time) else { return }
+        let isNew = self.peerIndices[incarnation].map { self.peers[$0].state == .unknown } ?? true
+        guard let index = self.peer(incarnation, time, isProved: true) else { return }
+        if self.peers[index].state == .unknown {
+            self.unproved.peers -= 1
+            self.unproved.streams -= self.peers[index].streams.count
+            self.unproved.bytes -= self.peers[index].heldBytes
+        }
         self.peers[index].name = name
-        self.peers[index].clock.observe(uptime: uptime.nanoseconds / 1_000_000, at: time)
-        let changedAt = self.peers[index].silentSince ?? self.peers[index].changedAt
-        let since = self.peers[index].state == .unknown ? self.time(self.start) : changedAt
+        self.peers[index].clock.prove(uptime: uptime.nanoseconds / 1_000_000, at: time)
+        let since = isNew ? self.time(self.start) : self.peers[index].silentSince ?? self.peers[index].changedAt
         self.peers[index].silentSince = nil
         self.peers[index].state = .live
         self.peers[index].changedAt = time
@@ -142,11 +182,10 @@ extension DeliveryReceiver {
     mutating func sync(_ index: Int, since: Int64, againAt: Int64?, _ time: Int64) {
         let old = self.peers[index].sync
         self.isBusy = true
-        // An answer to an older question does not count.
-        self.peers[index].syncTurn += 1
         self.peers[index].sync = Sync(
             since: min(since, old?.since ?? since),
-            token: UInt64(self.peers[index].syncTurn),
+            // An answer to an older question does not count.
+            token: self.random.next(),
             askAt: time,
             againAt: againAt ?? old?.againAt
         )
@@ -187,17 +226,26 @@ extension DeliveryReceiver {
                 // What was received of it is not kept by it any more, and cannot come twice.
                 guard age > 4 * history else { continue }
             }
-            self.endStreams(index)
-            for stream in self.peers[index].streams { self.forgetCompletely(stream) }
-            self.peerIndices[self.peers[index].incarnation] = nil
-            self.peers[index] = Peer(incarnation: 0, changedAt: 0)
-            self.freePeers.append(index)
+            self.forgetPeer(index)
         }
     }
 
-    private mutating func forgetOnce() {
-        for (channel, subscription) in self.subscriptions where !subscription.once.isEmpty {
-            self.subscriptions[channel]?.once = subscription.once.filter { self.peerIndices[$0.key] != nil }
-        }
+    private mutating func forgetPeer(_ index: Int) {
+        self.endStreams(index)
+        for stream in self.peers[index].streams { self.forgetCompletely(stream) }
+        if self.peers[index].state == .unknown { self.unproved.peers -= 1 }
+        self.peerIndices[self.peers[index].incarnation] = nil
+        // Of a state that counts nowhere.
+        self.peers[index] = Peer(incarnation: 0, state: .ended, changedAt: 0)
+        self.freePeers.append(index)
+    }
+
+    /// Of those that do not live any more.
+    private mutating func forgetOldest(_ time: Int64) -> Bool {
+        let gone = self.peerIndices.values.filter { [.silent, .ended].contains(self.peers[$0].state) }
+        guard let oldest = gone.min(by: { self.peers[$0].changedAt < self.peers[$1].changedAt }) else { return false }
+        self.forgetPeer(oldest)
+        self.forgetOnce()
+        return true
     }
 }

@@ -31,7 +31,16 @@ extension DeliveryReceiver {
     // MARK: Streams
 
     mutating func makeStream(_ key: Key, _ peer: Int, _ time: Int64) -> Int? {
-        guard self.streamIndices.count < self.configuration.maximumStreams else { return nil }
+        let isUnproved = self.peers[peer].state == .unknown
+        guard !isUnproved || self.unproved.streams < self.configuration.maximumUnproved else {
+            self.overflows.unproved += 1
+            return nil
+        }
+        guard self.streamIndices.count < self.configuration.maximumStreams else {
+            self.overflows.streams += 1
+            return nil
+        }
+        if isUnproved { self.unproved.streams += 1 }
         var stream = Stream(key: key, peer: peer, isPending: true, lastAt: time)
         stream.floor = self.former.removeValue(forKey: key)?.next ?? 0
         let index = self.freeStreams.popLast() ?? self.streams.count
@@ -46,6 +55,7 @@ extension DeliveryReceiver {
     mutating func forget(_ index: Int) {
         for number in Array(self.streams[index].held.keys) { _ = self.release(number, index) }
         self.settle(index)
+        if self.isUnproved(index) { self.unproved.streams -= 1 }
         self.incomplete.remove(index)
         self.peers[self.streams[index].peer].streams.remove(index)
         self.streamIndices[self.streams[index].key] = nil
@@ -59,33 +69,23 @@ extension DeliveryReceiver {
         self.forget(index)
     }
 
-    /// Since when messages of the peer on the channel are owed, in this server's time.
+    /// Since when messages of the peer on the channel are owed, in this server's time; while its subscription is not in
+    /// force: since when they are wanted.
     func owedSince(_ index: Int) -> Int64? {
         let stream = self.streams[index]
-        guard let since = self.subscriptions[stream.key.channel]?.inForceSince else { return nil }
+        guard let subscription = self.subscriptions[stream.key.channel] else { return nil }
+        let since = subscription.inForceSince ?? subscription.requestedAt
         return max(since, self.peers[stream.peer].forgottenAt ?? since)
     }
 
-    /// Finds out with which number a stream begins, if what is held tells.
+    /// Finds out with which number a stream begins: where it was left, with the first, or with what the sender says.
     mutating func begin(_ index: Int, _ time: Int64) {
         let stream = self.streams[index]
-        guard stream.isPending, self.peers[stream.peer].state == .live, let lowest = stream.held.keys.min(),
-            let stamp = stream.held[lowest]?.stamp
+        guard stream.isPending, self.peers[stream.peer].state == .live, let lowest = stream.held.keys.min()
         else { return self.arm(index, time) }
-        var begins = stamp.isFirst || stamp.number == 1 || stamp.number == stream.floor
-        if let since = self.owedSince(index) {
-            // The one before was sent before anything was owed.
-            let clock = self.peers[stream.peer].clock
-            if stamp.sincePrevious < Stamp.longest,
-                let previous = clock.time(ofUptime: stamp.uptime - Int64(stamp.sincePrevious))
-            {
-                begins = begins || previous + Self.margin < since
-            }
-        } else {
-            begins = true
-        }
-        if begins { self.begin(index, at: lowest) }
+        if lowest == 1 || lowest == stream.floor { self.begin(index, at: lowest) }
         self.arm(index, time)
+        if self.streams[index].isPending { self.ask(index, time) }
     }
 
     mutating func begin(_ index: Int, at number: UInt64) {
@@ -116,6 +116,7 @@ extension DeliveryReceiver {
                 }
                 self.endPending(index)
             }
+            self.endDoubts(index)
             self.giveUp(index, upTo: self.streams[index].known, .ended)
             self.streams[index].askAt = nil
             self.streams[index].needsCare = true

@@ -41,6 +41,10 @@ package struct DeliveryReceiver: Sendable {
         var known: UInt64 = 0
         /// ``known`` when the sender was last asked: what it says of later ones may still be under way.
         var asked: UInt64 = 0
+        /// What the sender is to say about its numbers, and what there is to doubt.
+        var inquiry = Inquiry()
+        /// The sender's uptime when it sent the last one that was given on.
+        var uptime: Int64 = 0
         /// How many numbers up to ``known`` are not owed: those before the first one that is, and those that the sender
         /// has passed over.
         var notOwed: UInt64 = 0
@@ -55,8 +59,8 @@ package struct DeliveryReceiver: Sendable {
         /// Since when it has been in force on all links; nil as long as it is not.
         var inForceSince: Int64?
         var streams: [Int] = []
-        /// The last number of those that are sent once, by incarnation.
-        var once: [UInt64: UInt64] = [:]
+        /// The last of those that are sent once, by incarnation.
+        var once: [UInt64: (number: UInt64, uptime: Int64)] = [:]
     }
 
     package let name: String
@@ -78,12 +82,15 @@ package struct DeliveryReceiver: Sendable {
     /// Streams of which something is missing.
     var incomplete: Set<Int> = []
     var heldBytes = 0
+    /// What there is of servers that have not proved that they live.
+    var unproved = Unproved()
     var routes = Routes()
+    var random: any RandomNumberGenerator & Sendable
     package internal(set) var actions: [DeliveryAction] = []
     var sweptAt: Int64 = 0
-    /// Messages that were dropped because too many streams or servers are known already.
-    package internal(set) var overflows = 0
+    package internal(set) var overflows = ReceiverOverflows()
 
+    /// Lives that are or were live.
     static let maximumPeers = 8_192
     /// By how much the clocks of two servers may drift apart in a minute, and some more.
     static let margin: Int64 = 20_000_000
@@ -92,15 +99,18 @@ package struct DeliveryReceiver: Sendable {
     /// What is sent once is worth nothing later.
     static let onceWithin: Int64 = 1_000_000_000
 
+    /// - Parameter random: makes the tokens of questions, which nobody must be able to guess.
     package init(
         name: String,
         incarnation: UInt64,
         configuration: DeliveryConfiguration = DeliveryConfiguration(),
+        random: any RandomNumberGenerator & Sendable = SystemRandomNumberGenerator(),
         now: NIODeadline
     ) {
         self.name = name
         self.incarnation = incarnation
         self.configuration = configuration
+        self.random = random
         self.start = now
         // The slot that matches no stream.
         self.streams = [Stream(key: Key(incarnation: 0, channel: ""), peer: 0, isPending: true, lastAt: 0)]
@@ -151,7 +161,7 @@ package struct DeliveryReceiver: Sendable {
     }
 
     /// How many numbers of the stream were owed and are dealt with.
-    private func settled(_ index: Int) -> Int {
+    func settled(_ index: Int) -> Int {
         self.streams[index].isPending ? 0 : Int(clamping: self.streams[index].next - 1 - self.streams[index].notOwed)
     }
 
@@ -191,6 +201,7 @@ package struct DeliveryReceiver: Sendable {
             self.latest = index
             self.streams[index].next = stamp.number + 1
             self.streams[index].lastAt = time
+            self.streams[index].uptime = stamp.uptime
             let peer = self.streams[index].peer
             self.peers[peer].clock.observe(uptime: stamp.uptime, at: time)
             self.peers[peer].ledger.delivered += 1
@@ -200,35 +211,10 @@ package struct DeliveryReceiver: Sendable {
         return false
     }
 
-    /// A message that is sent once.
-    ///
-    /// - Returns: false when it comes late, or after a later one.
-    private mutating func takeOnce(_ stamp: Stamp, _ channel: String, _ time: Int64) -> Bool {
-        guard let last = self.subscriptions[channel]?.once[stamp.incarnation, default: 0],
-            let peer = self.peerIndices[stamp.incarnation], self.peers[peer].state == .live
-        else { return false }
-        self.peers[peer].clock.observe(uptime: stamp.uptime, at: time)
-        guard let sent = self.peers[peer].clock.time(ofUptime: stamp.uptime), time - sent <= Self.onceWithin else {
-            self.peers[peer].ledger.late += 1
-            return false
-        }
-        guard stamp.number > last else {
-            self.peers[peer].ledger.repeats += 1
-            return false
-        }
-        self.subscriptions[channel]?.once[stamp.incarnation] = stamp.number
-        self.peers[peer].ledger.once += 1
-        return true
-    }
-
     /// A message that is not simply the next one. What is due becomes actions.
     mutating func take(_ held: Held, _ channel: String, _ time: Int64) {
         let stamp = held.stamp
-        guard self.subscriptions[channel] != nil else { return }
-        guard let peer = self.peer(stamp.incarnation, time) else {
-            self.overflows += 1
-            return
-        }
+        guard self.subscriptions[channel] != nil, let peer = self.peer(stamp.incarnation, time) else { return }
         guard self.peers[peer].state != .ended else {
             self.peers[peer].ledger.late += 1
             return
@@ -236,53 +222,63 @@ package struct DeliveryReceiver: Sendable {
         if !held.isRepeat { self.peers[peer].clock.observe(uptime: stamp.uptime, at: time) }
         let key = Key(incarnation: stamp.incarnation, channel: channel)
         guard let index = self.streamIndices[key] else {
-            guard let index = self.makeStream(key, peer, time) else {
-                self.overflows += 1
-                return
-            }
+            guard let index = self.makeStream(key, peer, time) else { return }
             self.hold(held, index)
             self.begin(index, time)
             return
         }
         self.streams[index].lastAt = time
-        if !self.streams[index].isPending, stamp.isFirst, stamp.number > self.streams[index].next {
-            // The sender has forgotten the stream and goes on above its floor.
-            self.giveUp(index, upTo: min(self.streams[index].known, stamp.number - 1), .notKept)
-            self.pass(index, to: stamp.number)
-        }
         guard self.streams[index].isPending || stamp.number >= self.streams[index].next,
             self.streams[index].held[stamp.number] == nil
         else {
             self.peers[peer].ledger.repeats += 1
+            if !held.isRepeat { self.doubtPosition(index, stamp, time) }
             return
         }
+        let isJump = self.doubtJump(index, to: stamp.number, isFirst: stamp.isFirst)
         self.hold(held, index)
         self.drain(index)
         self.arm(index, time)
+        if isJump { self.ask(index, time) }
     }
 
     private mutating func hold(_ held: Held, _ index: Int) {
         let number = held.stamp.number
-        let isHighest = number >= self.streams[index].known
         let isDue = !self.streams[index].isPending && number == self.streams[index].next
-        self.streams[index].known = max(self.streams[index].known, number)
+        self.saw(number, index)
         let size = Self.size(held)
-        if !isDue, !self.streams[index].held.isEmpty, self.heldBytes + size > self.configuration.holdBytes {
+        if !isDue {
+            if self.isUnproved(index), self.unproved.bytes + size > self.configuration.unprovedBytes {
+                self.overflows.unproved += 1
+                return
+            }
             // The highest one is dropped: it will be asked for again. A hole is never stepped over.
-            if isHighest { return }
-            if let highest = self.streams[index].held.keys.max() { _ = self.release(highest, index) }
+            while self.heldBytes + size > self.configuration.holdBytes {
+                self.overflows.held += 1
+                guard let highest = self.streams[index].held.keys.max(), highest > number else { return }
+                _ = self.release(highest, index)
+            }
         }
         self.streams[index].held[number] = held
-        self.heldBytes += size
+        self.count(size, index)
     }
 
     private static func size(_ held: Held) -> Int { held.message.storageCapacity + 128 }
 
     mutating func release(_ number: UInt64, _ index: Int) -> Held? {
         guard let held = self.streams[index].held.removeValue(forKey: number) else { return nil }
-        self.heldBytes -= Self.size(held)
+        self.count(-Self.size(held), index)
         return held
     }
+
+    private mutating func count(_ bytes: Int, _ index: Int) {
+        let peer = self.streams[index].peer
+        self.heldBytes += bytes
+        self.peers[peer].heldBytes += bytes
+        if self.peers[peer].state == .unknown { self.unproved.bytes += bytes }
+    }
+
+    func isUnproved(_ index: Int) -> Bool { self.peers[self.streams[index].peer].state == .unknown }
 
     /// Gives on what has become due.
     mutating func drain(_ index: Int) {
@@ -295,7 +291,7 @@ package struct DeliveryReceiver: Sendable {
     }
 
     /// The sender has not used the numbers up to this.
-    private mutating func pass(_ index: Int, to number: UInt64) {
+    mutating func pass(_ index: Int, to number: UInt64) {
         let next = self.streams[index].next
         guard number > next else { return }
         self.streams[index].next = number
@@ -308,7 +304,7 @@ package struct DeliveryReceiver: Sendable {
 
     func isMissingSome(_ index: Int) -> Bool {
         let stream = self.streams[index]
-        return stream.isPending || stream.known >= stream.next
+        return stream.isPending || stream.known >= stream.next || stream.inquiry.isOpen
     }
 
     /// Asks soon for what is missing, if something is.
@@ -336,6 +332,7 @@ package struct DeliveryReceiver: Sendable {
             }
             self.streams[index].needsCare = false
         }
+        self.streams[index].uptime = held.stamp.uptime
         if held.isRepeat { self.peers[peer].ledger.repaired += 1 } else { self.peers[peer].ledger.delivered += 1 }
         self.actions.append(.deliver(held.message, on: self.streams[index].key.channel, over: held.link))
         return true

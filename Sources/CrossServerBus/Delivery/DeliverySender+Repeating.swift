@@ -15,28 +15,39 @@ extension DeliverySender {
         var turn = 0
     }
 
-    private static let answerBytes = 128 << 10
-    private static let answerTotal = 1 << 20
-
-    /// Takes a frame that came for this server: a request or an acknowledgement.
+    /// Takes a frame that came for this server: a request or an acknowledgement. Only live servers are answered, each
+    /// within its ``AnswerBudget``.
     package mutating func received(_ frame: DeliveryFrame, over link: BusLink, now: NIODeadline) -> [DeliveryAction] {
         guard frame.target == self.incarnation, frame.incarnation != self.incarnation else { return [] }
+        if case .acknowledge(let token) = frame.body { self.leaving?.open[frame.incarnation]?.remove(token) }
+        guard frame.body.isRequest else { return [] }
+        guard let name = self.reach.servers[frame.incarnation]?.name else {
+            self.ledger.unanswered += 1
+            return []
+        }
+        guard self.mayAnswer(frame.incarnation, now) else {
+            self.ledger.overBudget += 1
+            return []
+        }
         var actions: [DeliveryAction] = []
-        let over = self.answering(frame.incarnation, link)
-        let asker = Asker(name: frame.name, incarnation: frame.incarnation, link: over)
+        let asker = Asker(name: name, incarnation: frame.incarnation, link: self.answering(frame.incarnation, link))
         switch frame.body {
-        case .request(let channel, let missing):
-            self.answer(asker, channel, missing, &actions)
-        case .requestSince(let channel, let uptime):
-            self.answer(asker, channel, since: uptime, &actions)
+        case .request(let channel, let missing, let token):
+            self.answer(asker, channel, missing, token, &actions)
+        case .requestSince(let channel, let uptime, let token):
+            self.answer(asker, channel, since: uptime, token, &actions)
         case .requestHeads(let since, let token):
             self.answerHeads(asker, since: since, token: token, &actions)
-        case .acknowledge(let token):
-            self.leaving?.open[frame.incarnation]?.remove(token)
-        case .repetition, .heads:
+        case .acknowledge, .repetition, .heads:
             break
         }
         return actions
+    }
+
+    private mutating func mayAnswer(_ incarnation: UInt64, _ now: NIODeadline) -> Bool {
+        let uptime = self.uptime(now)
+        let whole = AnswerBudget(historyBytes: self.configuration.historyBytes, at: uptime)
+        return self.budgets[incarnation, default: whole].admit(at: uptime, whole)
     }
 
     private struct Asker {
@@ -51,10 +62,12 @@ extension DeliverySender {
         return links.contains(link) ? link : links.first ?? link
     }
 
-    private func tell(_ asker: Asker, _ body: DeliveryFrame.Body, _ actions: inout [DeliveryAction]) {
+    private mutating func tell(_ asker: Asker, _ body: DeliveryFrame.Body, _ actions: inout [DeliveryAction]) {
         guard let link = asker.link else { return }
         let inbox = self.configuration.inbox(asker.name, asker.incarnation)
-        actions.append(.tell(self.frame(body, to: asker.incarnation), to: inbox, over: link))
+        let frame = self.frame(body, to: asker.incarnation)
+        self.budgets[asker.incarnation]?.bytes -= frame.readableBytes
+        actions.append(.tell(frame, to: inbox, over: link))
     }
 
     // MARK: Repeating
@@ -63,24 +76,24 @@ extension DeliverySender {
         _ asker: Asker,
         _ channel: String,
         _ missing: [ClosedRange<UInt64>],
+        _ token: UInt64,
         _ actions: inout [DeliveryAction]
     ) {
+        var answer = self.emptyAnswer(channel, token)
         guard let index = self.indices[channel] else {
             // Forgotten: what there was has a number up to the floor.
-            let gone = missing.map(\.upperBound).filter { $0 <= self.floor }.max() ?? 0
-            self.answer(asker, channel, base: nil, gone: gone, [], &actions)
-            return
+            answer.gone = missing.map(\.upperBound).filter { $0 <= self.floor }.max() ?? 0
+            return self.tell(asker, answer, [], &actions)
         }
         let stream = self.streams[index]
         let kept = stream.last - UInt64(stream.entries.count)
         var messages: [ByteBuffer] = []
-        var gone: UInt64 = 0
         var bytes = 0
         for range in missing {
             // All of it at once: who misses very much cannot name everything in one request.
-            if range.lowerBound <= kept { gone = kept }
+            if range.lowerBound <= kept { answer.gone = kept }
             var number = max(range.lowerBound, kept + 1)
-            while number <= min(range.upperBound, stream.last), bytes < Self.answerTotal {
+            while number <= min(range.upperBound, stream.last), bytes < AnswerBudget.oneAnswer {
                 guard let entry = self.entry(index, number) else { break }
                 let message = self.kept.message(at: entry.place)
                 messages.append(message)
@@ -88,18 +101,20 @@ extension DeliverySender {
                 number += 1
             }
         }
-        self.answer(asker, channel, base: nil, gone: gone, messages, &actions)
+        self.tell(asker, answer, messages, &actions)
     }
 
     private mutating func answer(
         _ asker: Asker,
         _ channel: String,
         since uptime: Int64,
+        _ token: UInt64,
         _ actions: inout [DeliveryAction]
     ) {
+        var answer = self.emptyAnswer(channel, token)
         guard let index = self.indices[channel] else {
-            self.answer(asker, channel, base: self.floor + 1, gone: 0, [], &actions)
-            return
+            answer.base = self.floor + 1
+            return self.tell(asker, answer, [], &actions)
         }
         let stream = self.streams[index]
         let kept = stream.last - UInt64(stream.entries.count)
@@ -112,40 +127,48 @@ extension DeliverySender {
         }
         var messages: [ByteBuffer] = []
         var bytes = 0
-        for entry in stream.entries[low...] where bytes < Self.answerTotal {
+        for entry in stream.entries[low...] where bytes < AnswerBudget.oneAnswer {
             let message = self.kept.message(at: entry.place)
             messages.append(message)
             bytes += message.readableBytes
         }
-        let gone = stream.evictedAt.map { $0 >= uptime } ?? false ? kept : 0
-        self.answer(asker, channel, base: kept + UInt64(low) + 1, gone: gone, messages, &actions)
+        answer.base = kept + UInt64(low) + 1
+        answer.gone = stream.evictedAt.map { $0 >= uptime } ?? false ? kept : 0
+        self.tell(asker, answer, messages, &actions)
     }
 
-    private mutating func answer(
+    /// How far the channel is. One that is forgotten would go on above the floor.
+    private func emptyAnswer(_ channel: String, _ token: UInt64) -> DeliveryFrame.Repetition {
+        let stream = self.indices[channel].map { self.streams[$0] }
+        return DeliveryFrame.Repetition(
+            channel: channel,
+            token: token,
+            last: stream?.last ?? self.floor,
+            floor: stream?.floor ?? self.floor,
+            base: nil,
+            gone: 0,
+            isLast: false,
+            messages: []
+        )
+    }
+
+    private mutating func tell(
         _ asker: Asker,
-        _ channel: String,
-        base: UInt64?,
-        gone: UInt64,
+        _ answer: DeliveryFrame.Repetition,
         _ messages: [ByteBuffer],
         _ actions: inout [DeliveryAction]
     ) {
         self.ledger.repeated += messages.count
         var rest = messages[...]
         repeat {
-            var part: [ByteBuffer] = []
+            var part = answer
             var bytes = 0
-            while bytes < Self.answerBytes, let message = rest.popFirst() {
-                part.append(message)
+            while bytes < AnswerBudget.oneFrame, let message = rest.popFirst() {
+                part.messages.append(message)
                 bytes += message.readableBytes
             }
-            let repetition = DeliveryFrame.Repetition(
-                channel: channel,
-                base: base,
-                gone: gone,
-                isLast: rest.isEmpty,
-                messages: part
-            )
-            self.tell(asker, .repetition(repetition), &actions)
+            part.isLast = rest.isEmpty
+            self.tell(asker, .repetition(part), &actions)
         } while !rest.isEmpty
     }
 
@@ -162,7 +185,7 @@ extension DeliverySender {
         }
     }
 
-    private func answerHeads(_ asker: Asker, since: Int64, token: UInt64, _ actions: inout [DeliveryAction]) {
+    private mutating func answerHeads(_ asker: Asker, since: Int64, token: UInt64, _ actions: inout [DeliveryAction]) {
         var rest = self.heads(for: asker.incarnation, since: since)[...]
         repeat {
             let part = Array(rest.prefix(DeliveryFrame.maximumHeads))
@@ -237,7 +260,7 @@ extension DeliverySender {
     }
 
     /// What each server has to acknowledge.
-    private func goodbye(_ leaving: Leaving) -> Leaving {
+    private mutating func goodbye(_ leaving: Leaving) -> Leaving {
         var leaving = leaving
         leaving.open = [:]
         leaving.heads = [:]
@@ -247,7 +270,8 @@ extension DeliverySender {
             // Where streams were forgotten, also who has nothing to fetch has to say that it has asked for everything.
             guard !rest.isEmpty || self.forgottenUntil != nil else { continue }
             repeat {
-                leaving.token += 1
+                // Who has not heard it cannot acknowledge it.
+                leaving.token = self.random.next()
                 leaving.open[incarnation, default: []].insert(leaving.token)
                 let part = Array(rest.prefix(DeliveryFrame.maximumHeads))
                 leaving.heads[incarnation, default: []].append((leaving.token, part))

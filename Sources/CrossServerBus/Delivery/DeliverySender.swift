@@ -114,22 +114,29 @@ package struct DeliverySender: Sendable {
     var sweptAt: Int64 = 0
     var tailsAt: Int64 = 0
     var leaving: Leaving?
+    /// Of the live servers that have asked for repeats.
+    var budgets: [UInt64: AnswerBudget] = [:]
+    var random: any RandomNumberGenerator & Sendable
 
     /// What a message takes besides its bytes.
     private static let overhead = 96
 
-    /// - Parameter start: the same moment as the membership's, since which the uptime counts.
+    /// - Parameters:
+    ///   - start: the same moment as the membership's, since which the uptime counts.
+    ///   - random: makes the tokens, which nobody must be able to guess.
     package init(
         name: String,
         incarnation: UInt64,
         configuration: DeliveryConfiguration = DeliveryConfiguration(),
         strategy: LinkStrategy,
+        random: any RandomNumberGenerator & Sendable = SystemRandomNumberGenerator(),
         start: NIODeadline
     ) {
         self.name = name
         self.incarnation = incarnation
         self.configuration = configuration
         self.strategy = strategy
+        self.random = random
         self.start = start
     }
 
@@ -309,6 +316,9 @@ package struct DeliverySender: Sendable {
     package mutating func update(_ reach: Reach, now: NIODeadline) -> [DeliveryAction] {
         // Who comes while this server leaves has to have everything, too; who has gone does not.
         if self.leaving != nil, self.reach.servers.keys != reach.servers.keys { self.leaving?.isOutOfDate = true }
+        if self.budgets.count > reach.servers.count {
+            self.budgets = self.budgets.filter { reach.servers[$0.key] != nil }
+        }
         self.reach = reach
         let proved = Set(reach.links.map(\.link))
         self.suspended = self.suspended.filter { proved.contains($0.key) }

@@ -30,6 +30,8 @@ extension Announcement {
             "heard": self.heard.isEmpty
                 ? .absent : Payload(self.heard.map { Payload([Payload($0.name), Payload($0.incarnation)]) }),
             "nonce": self.nonce.map { Payload($0) } ?? .absent,
+            "seal": self.seal.map { Payload($0) } ?? .absent,
+            "secret": self.secret.map { Payload($0) } ?? .absent,
             "winner": self.winner.map { Payload($0) } ?? .absent,
         ]
     }
@@ -70,6 +72,11 @@ extension Announcement {
         if let nonce = payload["nonce"]?.string {
             guard nonce.utf8.count <= Limits.nonceLength else { return nil }
             self.nonce = nonce
+        }
+        self.seal = payload["seal"]?.string
+        self.secret = payload["secret"]?.string
+        guard [self.seal, self.secret].allSatisfy({ $0.map { $0.utf8.count <= Limits.sealLength } ?? true }) else {
+            return nil
         }
         if let winner = payload["winner"]?.string {
             guard Self.isIncarnation(winner) else { return nil }

@@ -62,6 +62,10 @@ package struct Announcement: Sendable, Equatable {
     package var heard: [HeardServer] = []
     /// What only who hears the inbox can know.
     package var nonce: String?
+    /// In the proof: the hash of what the sender will say when it leaves.
+    package var seal: String?
+    /// In the farewell: what the seal is the hash of. Nobody else can know it.
+    package var secret: String?
     /// In the proof to a server with the same name: the incarnation that keeps the name, once that is decided.
     package var winner: String?
 
@@ -91,5 +95,6 @@ package struct Announcement: Sendable, Equatable {
         /// Milliseconds: 60 s.
         package static let interval: Int64 = 60_000
         package static let nonceLength = 32
+        package static let sealLength = 64
     }
 }

@@ -1,3 +1,4 @@
+import DequeModule
 import NIOCore
 
 extension Membership {
@@ -22,6 +23,10 @@ extension Membership {
         var ask: Ask?
         /// Which of its links each of this server's links is.
         var links: [BusLink: (via: Int, number: UInt64)] = [:]
+        /// What its farewell is known by, since it has proved that it lives.
+        var seal: String?
+        /// The longest uptime that it could have had at a moment, by its proof.
+        var proof: (uptime: Int64, at: NIODeadline)?
         /// Since when a newer life of the same name wants to take its place.
         var challengedAt: NIODeadline?
         /// When it spoke last, also without news.
@@ -91,6 +96,7 @@ extension Membership {
     static var maximumRivals: Int { 16 }
     /// What others can make this server send.
     static var asksPerTick: Int { 256 }
+    static var answersPerTick: Int { 1_024 }
 
     var live: [Peer] { self.current.values.compactMap { self.peers[$0] }.filter { $0.state == .joined } }
 
@@ -162,6 +168,7 @@ extension Membership {
     ) {
         var announcement = self.announcement(kind, over: link, now)
         announcement.nonce = nonce
+        if kind == .alive { announcement.seal = self.farewell.seal }
         announcement.winner = winner
         let inbox = MembershipAction.Destination.inbox(name: other.name, incarnation: other.incarnation)
         actions.append(.send(announcement, to: inbox, over: link))
@@ -169,8 +176,14 @@ extension Membership {
 
     mutating func askAgain(_ now: NIODeadline, _ actions: inout [MembershipAction]) {
         self.asks = 0
+        self.answers = 0
         for (incarnation, peer) in self.peers.filter({ $0.value.ask != nil }).sorted(by: { $0.key < $1.key }) {
             guard let ask = peer.ask else { continue }
+            // Something said in its name was doubted; its silence will tell.
+            if peer.state == .joined, peer.challengedAt == nil, now - ask.firstAt > self.configuration.answerWithin {
+                self.peers[incarnation]?.ask = nil
+                continue
+            }
             if now >= ask.nextAt { self.ask(incarnation, over: nil, now, &actions) }
         }
         for (incarnation, rival) in self.rivals where now >= rival.ask.nextAt {
@@ -190,6 +203,10 @@ extension Membership {
             self.peers[incarnation] = peer
             return
         }
+        guard self.makeRoomForMember() else {
+            self.overflows.members += 1
+            return
+        }
         let holder = self.current[peer.said.name]
         if let holder, holder != incarnation, self.peers[holder]?.state == .joined {
             // The holder may live, too: it gets a second to say so.
@@ -204,6 +221,32 @@ extension Membership {
         }
         self.peers[incarnation] = peer
         self.join(incarnation, now, &actions)
+    }
+
+    /// - Returns: false when all that have proved themselves live.
+    private mutating func makeRoomForMember() -> Bool {
+        let limit = self.configuration.maximumMembers
+        // Mostly they are far from being so many together.
+        guard self.peers.count >= limit, self.peers.values.count(where: { $0.state != .candidate }) >= limit else {
+            return true
+        }
+        let gone = self.peers.filter { $0.value.state == .gone }
+        guard let oldest = gone.min(by: { $0.value.lastHeard < $1.value.lastHeard }) else { return false }
+        self.peers[oldest.key] = nil
+        return true
+    }
+
+    /// Takes down a life that was not known, or whose name was wrong. When there are too many, the one that has waited the
+    /// longest gives way.
+    mutating func addCandidate(_ peer: Peer) {
+        let incarnation = peer.said.incarnation
+        self.peers[incarnation] = peer
+        self.candidates.append(incarnation)
+        while self.candidates.count > self.configuration.maximumCandidates, let first = self.candidates.popFirst() {
+            guard first != incarnation, self.peers[first]?.state == .candidate else { continue }
+            self.peers[first] = nil
+            self.overflows.candidates += 1
+        }
     }
 
     private mutating func join(_ incarnation: String, _ now: NIODeadline, _ actions: inout [MembershipAction]) {
@@ -243,18 +286,25 @@ extension Membership {
     }
 
     private func patience(_ peer: Peer) -> TimeAmount {
-        max(self.configuration.deadAfter, .milliseconds(peer.said.interval * 7 / 2))
+        max(self.configuration.deadAfter, .nanoseconds(self.interval(peer).nanoseconds * 7 / 2))
+    }
+
+    /// Others speak about as often as this server, however much longer one says that it waits.
+    private func interval(_ peer: Peer) -> TimeAmount {
+        min(.milliseconds(peer.said.interval), self.heartbeatInterval * 2)
     }
 
     mutating func expirePeers(_ now: NIODeadline, _ actions: inout [MembershipAction]) {
         for (incarnation, peer) in self.peers.sorted(by: { $0.key < $1.key }) {
             let silence = now - peer.lastHeard
             switch peer.state {
-            case .candidate, .waiting:
+            case .candidate:
+                if silence > self.configuration.deadAfter { self.peers[incarnation] = nil }
+            case .waiting:
                 if silence > self.patience(peer) { self.peers[incarnation] = nil }
             case .joined:
                 // Longer than between two heartbeats.
-                let wait = self.configuration.answerWithin + .milliseconds(peer.said.interval / 5)
+                let wait = self.configuration.answerWithin + .nanoseconds(self.interval(peer).nanoseconds / 5)
                 if let since = peer.challengedAt, now - since > wait {
                     self.remove(incarnation, .replaced, now, &actions)
                 } else if silence > self.patience(peer) {

@@ -30,38 +30,82 @@ extension Membership {
     ) {
         let incarnation = announcement.incarnation
         if announcement.kind == .left { return self.receivedLeft(announcement, now, &actions) }
-        guard let wasKnown = self.takeIn(announcement, over: link, now, &actions) else { return }
-        switch announcement.kind {
-        case .heartbeat:
-            for server in announcement.heard { self.mentioned(server, now) }
-        case .ask:
-            if let nonce = announcement.nonce, let over = self.answering(link) {
-                self.send(.alive, nonce: nonce, to: announcement, over: over, now, &actions)
-            }
-        case .alive:
-            let within = self.configuration.answerWithin
-            if self.peers[incarnation]?.ask?.asked(announcement.nonce, now: now, answerWithin: within) != nil {
-                self.proved(incarnation, now, &actions)
-            }
-        case .left, .probe: break
+        let within = self.configuration.answerWithin
+        if announcement.kind == .alive, let peer = self.peers[incarnation], peer.said.name == announcement.name,
+            let askedAt = peer.ask?.asked(announcement.nonce, now: now, answerWithin: within)
+        {
+            self.takeProof(announcement, askedAt: askedAt, over: link, now, &actions)
+            return self.proved(incarnation, now, &actions)
         }
+        guard let wasKnown = self.takeIn(announcement, over: link, now, &actions) else { return }
+        if announcement.kind == .heartbeat, self.isLive(incarnation) {
+            for server in announcement.heard { self.mentioned(server, now) }
+        }
+        if announcement.kind == .ask { self.answer(announcement, over: link, now, &actions) }
         guard let peer = self.peers[incarnation] else { return }
         if peer.state == .candidate, peer.ask == nil || !wasKnown { self.ask(incarnation, over: link, now, &actions) }
     }
 
-    /// - Returns: whether the peer was known; nil when what it says is out of date or one too many.
+    private mutating func answer(
+        _ question: Announcement,
+        winner: String? = nil,
+        over link: BusLink,
+        _ now: NIODeadline,
+        _ actions: inout [MembershipAction]
+    ) {
+        guard let nonce = question.nonce, let over = self.answering(link) else { return }
+        guard self.answers < Self.answersPerTick else {
+            self.overflows.questions += 1
+            return
+        }
+        self.answers += 1
+        self.send(.alive, nonce: nonce, winner: winner, to: question, over: over, now, &actions)
+    }
+
+    /// What comes with a nonce holds, whatever was said in this name before.
+    private mutating func takeProof(
+        _ announcement: Announcement,
+        askedAt: NIODeadline,
+        over link: BusLink,
+        _ now: NIODeadline,
+        _ actions: inout [MembershipAction]
+    ) {
+        guard var peer = self.peers[announcement.incarnation] else { return }
+        let hasChanged = peer.state == .joined && !peer.said.saysTheSame(as: announcement)
+        peer.said = announcement
+        peer.saidAt = now
+        peer.seal = announcement.seal ?? peer.seal
+        peer.proof = (announcement.uptime, askedAt)
+        peer.links = peer.links.mapValues { ($0.via, min($0.number, announcement.number)) }
+        peer.links[link] = (announcement.via, announcement.number)
+        self.peers[announcement.incarnation] = peer
+        self.isReachNews = true
+        self.spoke(announcement.incarnation, now, &actions)
+        if hasChanged { actions.append(.changed(self.member(peer, now))) }
+    }
+
+    /// - Returns: whether the peer was known; nil when what it says is out of date, or cannot be its own.
     private mutating func takeIn(
         _ announcement: Announcement,
         over link: BusLink,
         _ now: NIODeadline,
         _ actions: inout [MembershipAction]
     ) -> Bool? {
-        guard var peer = self.peers[announcement.incarnation] else {
-            guard self.peers.count < self.configuration.maximumMembers else { return nil }
+        let known = self.peers[announcement.incarnation]
+        guard var peer = known, peer.said.name == announcement.name || peer.state != .candidate else {
             var peer = Peer(said: announcement, lastHeard: now, saidAt: now, spokeAt: now)
             peer.links[link] = (announcement.via, announcement.number)
-            self.peers[announcement.incarnation] = peer
+            self.addCandidate(peer)
             return false
+        }
+        guard !self.contradicts(announcement, peer, now) else {
+            // Who has said which, the nonce tells.
+            if peer.state == .gone {
+                peer.state = .candidate
+                self.addCandidate(peer)
+            }
+            if peer.state != .waiting, peer.ask == nil { self.ask(announcement.incarnation, over: link, now, &actions) }
+            return nil
         }
         guard peer.said.name == announcement.name, announcement.number >= peer.said.number else { return nil }
         let heard = self.heardLinks(of: peer)
@@ -83,25 +127,49 @@ extension Membership {
             // It speaks, even if it does not hear the question.
             if peer.challengedAt != nil { peer.challengedAt = now }
         }
-        if peer.state == .gone, isNews { peer.state = .candidate }
         if peer.state == .joined, heard != self.heardLinks(of: peer) { self.isReachNews = true }
-        self.peers[announcement.incarnation] = peer
+        if peer.state == .gone, isNews {
+            peer.state = .candidate
+            self.addCandidate(peer)
+        } else {
+            self.peers[announcement.incarnation] = peer
+        }
         self.spoke(announcement.incarnation, now, &actions)
         if hasChanged, peer.state == .joined { actions.append(.changed(self.member(peer, now))) }
         return true
     }
 
+    /// Whether this and what was said before in the same name cannot both be true: one of them is forged.
+    private func contradicts(_ announcement: Announcement, _ peer: Peer, _ now: NIODeadline) -> Bool {
+        guard let proof = peer.proof, peer.said.name == announcement.name else { return false }
+        if announcement.role != peer.said.role { return true }
+        let said = peer.said
+        // Its clock may go a little faster than this one's.
+        let elapsed = (now - proof.at).nanoseconds / 1_000_000
+        if announcement.uptime > proof.uptime + elapsed + elapsed / 1_000 + 100 { return true }
+        if announcement.number < said.number { return announcement.uptime > said.uptime }
+        if announcement.number > said.number { return announcement.uptime < said.uptime }
+        // The same heartbeat over another link.
+        return announcement.kind == .heartbeat && said.kind == .heartbeat && announcement.uptime != said.uptime
+    }
+
+    /// The end of a life is believed when it comes with the secret whose hash came with the proof of the life.
     private mutating func receivedLeft(
         _ announcement: Announcement,
         _ now: NIODeadline,
         _ actions: inout [MembershipAction]
     ) {
-        guard let peer = self.peers[announcement.incarnation], peer.said.name == announcement.name,
-            announcement.number > peer.said.number, peer.state != .gone
+        guard let peer = self.peers[announcement.incarnation], peer.said.name == announcement.name, peer.state != .gone,
+            self.isFarewell(announcement, peer.seal)
         else { return }
         self.peers[announcement.incarnation]?.said.number = announcement.number
         self.peers[announcement.incarnation]?.lastHeard = now
         self.remove(announcement.incarnation, .stopped, now, &actions)
+    }
+
+    private func isFarewell(_ announcement: Announcement, _ seal: String?) -> Bool {
+        guard let seal, let secret = announcement.secret else { return false }
+        return Farewell.seal(of: secret) == seal
     }
 
     private mutating func mentioned(_ server: Announcement.HeardServer, _ now: NIODeadline) {
@@ -140,11 +208,17 @@ extension Membership {
     ) {
         let incarnation = announcement.incarnation
         if announcement.kind == .left {
-            self.rivals[incarnation] = nil
+            if self.isFarewell(announcement, self.rivals[incarnation]?.said.seal) { self.rivals[incarnation] = nil }
             return
         }
         if self.rivals[incarnation] == nil {
-            guard self.rivals.count < Self.maximumRivals else { return }
+            // Who has not answered for the longest gives way.
+            let unanswered = self.rivals.filter { $0.value.winner == nil }
+            if self.rivals.count >= Self.maximumRivals {
+                let first = unanswered.min { $0.value.ask.firstAt < $1.value.ask.firstAt }
+                guard let first else { return }
+                self.rivals[first.key] = nil
+            }
             let rival = Rival(said: announcement, ask: Ask(now: now))
             self.rivals[incarnation] = rival
             self.askRival(incarnation, rival, over: link, now, &actions)
@@ -155,8 +229,7 @@ extension Membership {
         switch announcement.kind {
         case .heartbeat, .left, .probe: break
         case .ask:
-            guard let nonce = announcement.nonce, let over = self.answering(link) else { return }
-            self.send(.alive, nonce: nonce, winner: rival.winner, to: announcement, over: over, now, &actions)
+            self.answer(announcement, winner: rival.winner, over: link, now, &actions)
         case .alive:
             guard
                 let asked = rival.ask.asked(announcement.nonce, now: now, answerWithin: self.configuration.answerWithin)

@@ -1,3 +1,4 @@
+import DequeModule
 package import NIOCore
 
 /// Who is in the cluster, and which links connect this server to whom.
@@ -18,8 +19,10 @@ package struct Membership: Sendable {
         package var answerWithin = TimeAmount.seconds(1)
         /// A link is proved when a probe came back no longer ago than this. 2.5 s.
         package var proofLasts = TimeAmount.milliseconds(2_500)
-        /// Servers that are known, dead ones included. The rest is ignored. 4,096.
+        /// Servers that have proved that they live, dead ones included. The rest is ignored. 4,096.
         package var maximumMembers = 4_096
+        /// Servers that were heard of, and have not proved it yet. Beyond, the first ones give way. 1,024.
+        package var maximumCandidates = 1_024
         package var role = Member.Role.server
         /// Whether clients may be connected to this server from the start. True.
         package var takesClients = true
@@ -44,8 +47,15 @@ package struct Membership: Sendable {
     var rivals: [String: Rival] = [:]
     var mentions: [Announcement.HeardServer: Mention] = [:]
 
+    /// The incarnations of candidates as they were heard of, and of some that are none any more.
+    var candidates = Deque<String>()
+    let farewell: Farewell
+    package internal(set) var overflows = MembershipOverflows()
+
     /// Questions since the last tick.
     var asks = 0
+    /// Answers to questions since the last tick.
+    var answers = 0
     var number: UInt64 = 0
     var nextHeartbeat: NIODeadline
     var isHeartbeatDue = false
@@ -71,6 +81,8 @@ package struct Membership: Sendable {
         self.name = name
         self.incarnation = incarnation
         self.configuration = configuration
+        var random = random
+        self.farewell = Farewell(using: &random)
         self.random = random
         self.start = now
         self.nextHeartbeat = now
@@ -160,7 +172,9 @@ package struct Membership: Sendable {
         self.hasEnded = true
         self.number += 1
         return self.publishable.map {
-            .send(self.announcement(.left, over: $0.link, now), to: .everyone, over: $0.link)
+            var announcement = self.announcement(.left, over: $0.link, now)
+            announcement.secret = self.farewell.secret
+            return .send(announcement, to: .everyone, over: $0.link)
         }
     }
 
