@@ -1,4 +1,4 @@
-/// What a peer may send. Beyond a limit the parser throws ``RESPError/limitExceeded(_:)`` before it keeps the data.
+/// What a peer may send. Beyond a limit a parser throws ``RESPError/limitExceeded(_:)`` before it keeps the data.
 public struct RESPLimits: Sendable, Hashable {
     /// Bytes of one value or command with everything in it: as much as is buffered while its end is missing. 64 MiB by
     /// default.
@@ -6,6 +6,10 @@ public struct RESPLimits: Sendable, Hashable {
 
     /// Bytes of one string. 32 MiB by default.
     public var maximumBulkLength = 32 << 20
+
+    /// Bytes of a longer string that ``RESPParser`` passes over without keeping it: a null takes its place. One that is
+    /// longer still is an error. 0 by default: none is passed over.
+    public var maximumSkippedLength = 0
 
     /// Bytes of one line: a simple string, an error, a number, an inline command. 64 KiB by default.
     public var maximumLineLength = 64 << 10

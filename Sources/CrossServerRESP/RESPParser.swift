@@ -9,6 +9,24 @@ public struct RESPParser: Sendable {
     /// Of the value whose end is missing.
     private var scan: Scan?
 
+    /// A string that is passed over.
+    private var skip: Skip?
+    /// How many strings were longer than ``RESPLimits/maximumBulkLength`` and passed over.
+    public private(set) var skippedStrings = 0
+
+    private struct Skip {
+        /// What came before it of its value.
+        var before: ByteBuffer
+        /// Bytes of it that are outstanding, CR LF included.
+        var remaining: Int
+    }
+
+    private enum Found {
+        case value(RESPValue, length: Int)
+        case oversized(RESPReader.Oversized)
+        case incomplete
+    }
+
     private struct Scan {
         var progress = RESPReader.Progress()
         var open: [Open] = []
@@ -26,35 +44,76 @@ public struct RESPParser: Sendable {
 
     /// Takes the next value from the buffer. Its strings are slices of the buffer, and keep the memory of all of it.
     ///
-    /// Until it returns a value, the buffer must begin with the same bytes at the next call, with more behind them.
+    /// Until it returns a value, the buffer must begin with the same bytes at the next call, with more behind them. What is
+    /// passed over is taken from it.
     ///
     /// - Returns: nil when more bytes are needed.
     /// - Throws: the parser must not be used any more then.
     public mutating func next(from buffer: inout ByteBuffer) throws(RESPError) -> RESPValue? {
+        repeat {
+            if self.skip != nil, try !self.passOver(in: &buffer) { return nil }
+            if let value = try self.nextAllowed(from: &buffer) { return value }
+        } while self.skip != nil
+        return nil
+    }
+
+    /// - Returns: nil when more bytes are needed, or a string is to be passed over.
+    private mutating func nextAllowed(from buffer: inout ByteBuffer) throws(RESPError) -> RESPValue? {
         guard buffer.readableBytes > 0 else { return nil }
         if let number = try self.nextInteger(from: &buffer) { return .integer(number) }
         let source = buffer
         let limits = self.limits
         var scan = self.scan
         self.scan = nil
-        let found = try source.withUnsafeReadableBytes { bytes throws(RESPError) -> (RESPValue, Int)? in
+        let found = try source.withUnsafeReadableBytes { bytes throws(RESPError) -> Found in
             var reader = RESPReader(buffer: source, bytes: bytes, limits: limits, progress: .init())
-            if scan == nil, let value = try Self.value(&reader, depth: 0) { return (value, reader.progress.position) }
+            if scan == nil, let value = try Self.value(&reader, depth: 0) {
+                return .value(value, length: reader.progress.position)
+            }
             var open = scan.map(\.open) ?? []
             reader.progress = scan.map(\.progress) ?? .init()
             guard try Self.isWhole(&reader, open: &open) else {
+                if let oversized = reader.oversized { return .oversized(oversized) }
                 scan = Scan(progress: reader.progress, open: open)
-                return nil
+                return .incomplete
             }
             reader.progress = .init()
-            return try Self.value(&reader, depth: 0).map { ($0, reader.progress.position) }
+            let value = try Self.value(&reader, depth: 0)
+            return value.map { .value($0, length: reader.progress.position) } ?? .incomplete
         }
-        guard let (value, length) = found else {
+        switch found {
+        case .value(let value, let length):
+            buffer.moveReaderIndex(forwardBy: length)
+            return value
+        case .oversized(let string):
+            // A copy: a slice would keep the memory of all that is passed over.
+            let before = ByteBuffer(bytes: buffer.readableBytesView.prefix(string.start))
+            self.skip = Skip(before: before, remaining: string.length + 2)
+            buffer.moveReaderIndex(forwardBy: string.content)
+        case .incomplete:
             self.scan = scan
-            return nil
         }
-        buffer.moveReaderIndex(forwardBy: length)
-        return value
+        return nil
+    }
+
+    /// Takes what is there of a string that is passed over. At its end the buffer gets back what came before it, and a null.
+    ///
+    /// - Returns: false when more bytes are needed.
+    private mutating func passOver(in buffer: inout ByteBuffer) throws(RESPError) -> Bool {
+        guard var skip = self.skip else { return true }
+        let content = min(max(skip.remaining - 2, 0), buffer.readableBytes)
+        buffer.moveReaderIndex(forwardBy: content)
+        skip.remaining -= content
+        self.skip = skip
+        guard skip.remaining == 2, let end = buffer.readBytes(length: 2) else { return false }
+        guard end == [.carriageReturn, .lineFeed] else { throw .invalid("string does not end where its length says") }
+        var whole = skip.before
+        whole.writeString("$-1\r\n")
+        whole.writeBuffer(&buffer)
+        buffer = whole
+        self.skip = nil
+        self.skippedStrings += 1
+        return true
     }
 
     /// Most replies are numbers.
@@ -75,7 +134,7 @@ public struct RESPParser: Sendable {
     ///
     /// - Returns: nil when it is something else, which ``next(from:)`` reads.
     public func nextMessage(from buffer: inout ByteBuffer) -> (channel: ByteBuffer, payload: ByteBuffer)? {
-        guard self.scan == nil else { return nil }
+        guard self.scan == nil, self.skip == nil else { return nil }
         let found = buffer.withUnsafeReadableBytes { bytes -> (channel: Range<Int>, payload: Range<Int>)? in
             let head: StaticString = "*3\r\n$7\r\nmessage\r\n"
             guard bytes.count > head.utf8CodeUnitCount else { return nil }

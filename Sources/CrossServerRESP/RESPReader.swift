@@ -21,12 +21,29 @@ struct RESPReader {
         var elements = 0
     }
 
+    /// A string that is longer than allowed and may be passed over, relative to the reader index of the buffer.
+    struct Oversized {
+        /// Where its length begins, and where its content does.
+        var start: Int
+        var content: Int
+        var length: Int
+    }
+
     let buffer: ByteBuffer
     let bytes: UnsafeRawBufferPointer
     let limits: RESPLimits
     var progress: Progress
+    /// Set when the next item is such a string.
+    private(set) var oversized: Oversized?
 
-    /// - Returns: nil when the item's end is missing; the position is left at its beginning then.
+    init(buffer: ByteBuffer, bytes: UnsafeRawBufferPointer, limits: RESPLimits, progress: Progress) {
+        self.buffer = buffer
+        self.bytes = bytes
+        self.limits = limits
+        self.progress = progress
+    }
+
+    /// - Returns: nil when the item's end is missing, or it is ``oversized``; the position is left at its beginning then.
     mutating func nextItem() throws(RESPError) -> Item? {
         let start = self.progress.position
         guard start < self.bytes.count else { return nil }
@@ -82,7 +99,11 @@ struct RESPReader {
         }
         guard announced >= 0 else { throw .invalid("invalid bulk length") }
         guard announced <= Int64(self.limits.maximumBulkLength) else {
-            throw .limitExceeded("string is longer than \(self.limits.maximumBulkLength) bytes")
+            guard announced <= Int64(self.limits.maximumSkippedLength) else {
+                throw .limitExceeded("string is longer than \(self.limits.maximumBulkLength) bytes")
+            }
+            self.oversized = Oversized(start: start - 1, content: content, length: Int(announced))
+            return nil
         }
         let end = content + Int(announced)
         guard end + 2 <= self.limits.maximumLength else { throw self.tooLong }

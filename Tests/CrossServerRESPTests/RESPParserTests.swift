@@ -212,6 +212,51 @@ import Testing
         }
     }
 
+    /// A null takes the place of a string that is too long, however it comes and whatever it is in.
+    @Test(arguments: [
+        ("$5\r\nhello\r\n", RESPValue.null),
+        ("*3\r\n$4\r\nmess\r\n$2\r\nch\r\n$9\r\nmuch\r\nthe\r\n", .array([bulk("mess"), bulk("ch"), .null])),
+        (">3\r\n$4\r\nmess\r\n$2\r\nch\r\n$9\r\nmuch\r\nthe\r\n", .push([bulk("mess"), bulk("ch"), .null])),
+        ("*2\r\n$5\r\nhello\r\n*2\r\n=8\r\ntxt:long\r\n:1\r\n", .array([.null, .array([.null, .integer(1)])])),
+        ("%1\r\n!6\r\nERR no\r\n$4\r\nfour\r\n", .map([.init(key: .null, value: bulk("four"))])),
+    ])
+    func aStringBeyondTheLimitIsPassedOver(text: String, value: RESPValue) {
+        var limits = RESPLimits()
+        limits.maximumBulkLength = 4
+        limits.maximumSkippedLength = 9
+        let input = bytes(text + "+next\r\n" + text + ":1")
+        let expected = Parsed(values: [value, .simpleString("next"), value], unread: bytes(":1"))
+        #expect(parse([input], limits) == expected)
+        for pieces in input.splits { #expect(parse(pieces, limits) == expected) }
+    }
+
+    @Test func whatIsPassedOverIsCountedAndNotKept() throws {
+        var limits = RESPLimits()
+        limits.maximumBulkLength = 1_000
+        limits.maximumSkippedLength = 1_000_000
+        var parser = RESPParser(limits: limits)
+        var buffer = ByteBuffer(string: "*2\r\n+a\r\n$1000000\r\n")
+        for _ in 0..<1_000 {
+            #expect(try parser.next(from: &buffer) == nil)
+            #expect(buffer.readableBytes == 0)
+            buffer = ByteBuffer(repeating: 0x78, count: 1_000)
+        }
+        #expect(try parser.next(from: &buffer) == nil)
+        #expect(parser.skippedStrings == 0)
+        buffer.writeString("\r\n+b\r\n")
+        #expect(try parser.next(from: &buffer) == .array([.simpleString("a"), .null]))
+        #expect(parser.skippedStrings == 1)
+        #expect(try parser.next(from: &buffer) == .simpleString("b"))
+    }
+
+    @Test(arguments: ["$6\r\nhellos\r\n", "*1\r\n$5\r\nhelloXX", "$99999999999\r\n"])
+    func whatCannotBePassedOverIsAnError(text: String) {
+        var limits = RESPLimits()
+        limits.maximumBulkLength = 4
+        limits.maximumSkippedLength = 5
+        for pieces in bytes(text).splits { #expect(parse(pieces, limits).error != nil) }
+    }
+
     @Test(arguments: [
         "*3\r\n$7\r\nMESSAGE\r\n$1\r\na\r\n$1\r\nb\r\n", "*3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n",
         "*3\r\n$7\r\nmessage\r\n:1\r\n$1\r\nb\r\n", "*3\r\n$7\r\nmessage\r\n$-1\r\n$1\r\nb\r\n",
