@@ -24,14 +24,19 @@ final class BrokerClient {
     var isAuthenticated: Bool
     var channels: Set<ByteBuffer> = []
     var patterns: Set<ByteBuffer> = []
-    var output = OutputQueue()
+    var output: OutputQueue
+    /// Of commands that are not all there.
+    var inputBytes = 0
+    /// What its subscriptions take.
+    var subscriptionBytes = 0
     var closing = Closing.no
     /// Whether it is in the broker's list of those that have something to write or to close.
     var isListed = false
     /// Nil when there is none any more.
     var connection: BrokerHandler?
 
-    init(id: Int, address: String, localAddress: String, isAuthenticated: Bool) {
+    init(id: Int, address: String, localAddress: String, isAuthenticated: Bool, memory: BrokerMemory) {
+        self.output = OutputQueue(memory)
         self.id = id
         self.address = address
         self.localAddress = localAddress
@@ -39,6 +44,9 @@ final class BrokerClient {
     }
 
     var subscriptionCount: Int { self.channels.count + self.patterns.count }
+
+    /// What it shares with others included.
+    var heldBytes: Int { self.inputBytes + self.output.byteCount + self.subscriptionBytes }
 
     var isSubscriber: Bool { self.subscriptionCount > 0 }
 }

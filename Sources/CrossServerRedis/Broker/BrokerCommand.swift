@@ -3,7 +3,7 @@ import NIOCore
 /// The commands that the broker knows.
 enum BrokerCommand: String, CaseIterable {
     case auth, client, command, config, echo, hello, info, ping, psubscribe, publish, pubsub, punsubscribe, quit, reset,
-        select, subscribe, unsubscribe
+        role, select, subscribe, unsubscribe
 
     private static let byName = Dictionary(uniqueKeysWithValues: Self.allCases.map { ($0.rawValue, $0) })
 
@@ -16,7 +16,7 @@ enum BrokerCommand: String, CaseIterable {
     func accepts(argumentCount count: Int) -> Bool {
         switch self {
         case .command, .hello, .info, .punsubscribe, .quit, .unsubscribe: true
-        case .reset: count == 1
+        case .reset, .role: count == 1
         case .ping: count <= 2
         case .auth, .client, .config, .psubscribe, .pubsub, .subscribe: count >= 2
         case .echo, .select: count == 2

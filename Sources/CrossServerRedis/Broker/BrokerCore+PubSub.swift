@@ -21,16 +21,17 @@ extension BrokerCore {
         pattern: ByteBuffer?,
         to subscribers: [BrokerClient]
     ) -> Int {
-        self.message.clear()
-        for subscriber in subscribers {
-            let encoded = self.message.encoded(
+        for subscriber in subscribers where subscriber.closing == .no {
+            self.message.append(
+                to: &subscriber.output,
                 subscriber.version,
                 pattern: pattern,
                 channel: channel,
                 message: message
             )
-            self.deliver(encoded, to: subscriber)
+            self.wrote(subscriber)
         }
+        self.message.clear()
         return subscribers.count
     }
 
@@ -48,8 +49,13 @@ extension BrokerCore {
         for name in names {
             // A copy: the argument is a slice that keeps all of what was read.
             let name = ByteBuffer(bytes: name.readableBytesView)
-            if client.channels.insert(name).inserted { self.channels.add(client, to: name) }
+            if client.channels.insert(name).inserted {
+                self.channels.add(client, to: name)
+                self.count(client, Self.subscriptionBytes(name))
+            }
             self.confirm("subscribe", name, for: client)
+            // Closed, and its subscriptions let go.
+            if client.closing == .atOnce { return }
         }
     }
 
@@ -60,8 +66,12 @@ extension BrokerCore {
         }
         for name in names {
             let name = ByteBuffer(bytes: name.readableBytesView)
-            if client.patterns.insert(name).inserted { self.patterns.add(client, to: name) }
+            if client.patterns.insert(name).inserted {
+                self.patterns.add(client, to: name)
+                self.count(client, Self.subscriptionBytes(name))
+            }
             self.confirm("psubscribe", name, for: client)
+            if client.closing == .atOnce { return }
         }
     }
 
@@ -69,7 +79,10 @@ extension BrokerCore {
     func unsubscribe(from names: ArraySlice<ByteBuffer>, for client: BrokerClient) {
         let names = names.isEmpty ? ArraySlice(client.channels) : names
         for name in names {
-            if client.channels.remove(name) != nil { self.channels.remove(client, from: name) }
+            if client.channels.remove(name) != nil {
+                self.channels.remove(client, from: name)
+                self.count(client, -Self.subscriptionBytes(name))
+            }
             self.confirm("unsubscribe", name, for: client)
         }
         if names.isEmpty { self.confirm("unsubscribe", nil, for: client) }
@@ -79,7 +92,10 @@ extension BrokerCore {
     func unsubscribe(fromPatterns names: ArraySlice<ByteBuffer>, for client: BrokerClient) {
         let names = names.isEmpty ? ArraySlice(client.patterns) : names
         for name in names {
-            if client.patterns.remove(name) != nil { self.patterns.remove(client, from: name) }
+            if client.patterns.remove(name) != nil {
+                self.patterns.remove(client, from: name)
+                self.count(client, -Self.subscriptionBytes(name))
+            }
             self.confirm("punsubscribe", name, for: client)
         }
         if names.isEmpty { self.confirm("punsubscribe", nil, for: client) }
@@ -90,6 +106,15 @@ extension BrokerCore {
         for name in client.patterns { self.patterns.remove(client, from: name) }
         client.channels = []
         client.patterns = []
+        self.count(client, -client.subscriptionBytes)
+    }
+
+    /// The name, and about as much as the tables take in which it is.
+    private static func subscriptionBytes(_ name: ByteBuffer) -> Int { name.readableBytes + 256 }
+
+    private func count(_ client: BrokerClient, _ bytes: Int) {
+        client.subscriptionBytes += bytes
+        self.memory.add(bytes)
     }
 
     private func confirm(_ kind: String, _ name: ByteBuffer?, for client: BrokerClient) {

@@ -15,7 +15,8 @@ final class BrokerCore {
     private(set) var commandCount = 0
     var channels = BrokerSubscriptions()
     var patterns = BrokerSubscriptions()
-    var message = BrokerMessage()
+    let memory = BrokerMemory()
+    var message: BrokerMessage
     /// Clients with something to write or to close. ``takeChanged()`` empties it.
     private var changed: [BrokerClient] = []
     /// Called when the first client is changed.
@@ -25,6 +26,7 @@ final class BrokerCore {
     init(configuration: EmbeddedBroker.Configuration, logger: Logger) {
         self.configuration = configuration
         self.logger = logger
+        self.message = BrokerMessage(self.memory)
     }
 
     var limits: EmbeddedBroker.Limits { self.configuration.limits }
@@ -38,7 +40,8 @@ final class BrokerCore {
             id: self.lastClientID,
             address: address,
             localAddress: localAddress,
-            isAuthenticated: self.configuration.password == nil
+            isAuthenticated: self.configuration.password == nil,
+            memory: self.memory
         )
         if self.clients.count >= self.limits.maximumConnections {
             self.logger.notice("too many connections", metadata: ["maximum": "\(self.limits.maximumConnections)"])
@@ -55,9 +58,8 @@ final class BrokerCore {
 
     /// The connection is gone.
     func disconnect(_ client: BrokerClient) {
-        self.unsubscribeFromAll(client)
         client.closing = .atOnce
-        client.output.removeAll()
+        self.letGo(client)
         client.connection = nil
         self.clients[client.id] = nil
     }
@@ -68,7 +70,8 @@ final class BrokerCore {
         if client.isAuthenticated {
             limits.maximumBulkLength = self.limits.maximumMessageSize
             limits.maximumLength = self.limits.maximumMessageSize + (1 << 20)
-            limits.maximumElements = max(self.limits.maximumChannels, self.limits.maximumPatterns) + 64
+            // As Redis has it: too many channels are refused, and the connection stays.
+            limits.maximumElements = 1 << 20
         } else {
             limits.maximumBulkLength = 16_384
             limits.maximumLength = 32_768
@@ -103,13 +106,7 @@ final class BrokerCore {
         self.reply(client, .simpleError(message))
     }
 
-    func deliver(_ message: ByteBuffer, to client: BrokerClient) {
-        guard client.closing == .no else { return }
-        client.output.append(message)
-        self.wrote(client)
-    }
-
-    private func wrote(_ client: BrokerClient) {
+    func wrote(_ client: BrokerClient) {
         if client.output.byteCount > self.limits.maximumPendingBytes {
             self.logger.warning(
                 "closing a client that does not read fast enough",
@@ -117,12 +114,44 @@ final class BrokerCore {
             )
             self.close(client, .atOnce)
         }
+        self.keepBound()
         self.list(client)
+    }
+
+    /// The client has sent so much that is not read yet.
+    func holdsInput(_ bytes: Int, _ client: BrokerClient) {
+        guard bytes != client.inputBytes, client.closing != .atOnce else { return }
+        self.memory.add(bytes - client.inputBytes)
+        client.inputBytes = bytes
+        self.keepBound()
+    }
+
+    /// Closes those that hold the most while all together hold too much.
+    func keepBound() {
+        while self.memory.used > self.limits.maximumTotalBytes {
+            let open = self.clients.values.filter { $0.closing != .atOnce && $0.heldBytes > 0 }
+            guard let largest = open.max(by: { $0.heldBytes < $1.heldBytes }) else { return }
+            self.logger.warning(
+                "closing the client that holds the most: all together hold too much",
+                metadata: [
+                    "client": "\(largest.id)", "address": "\(largest.address)", "bytes": "\(largest.heldBytes)",
+                    "maximum": "\(self.limits.maximumTotalBytes)",
+                ]
+            )
+            self.close(largest, .atOnce)
+        }
+    }
+
+    private func letGo(_ client: BrokerClient) {
+        self.unsubscribeFromAll(client)
+        client.output.removeAll()
+        self.memory.remove(client.inputBytes)
+        client.inputBytes = 0
     }
 
     func close(_ client: BrokerClient, _ closing: BrokerClient.Closing) {
         client.closing = max(client.closing, closing)
-        if closing == .atOnce { client.output.removeAll() }
+        if closing == .atOnce { self.letGo(client) }
         self.list(client)
     }
 
@@ -176,6 +205,7 @@ final class BrokerCore {
         case .command: self.describeCommands(arguments, for: client)
         case .config: self.configure(arguments, for: client)
         case .reset: self.reset(client)
+        case .role: self.reply(client, .array([.bulkString(ByteBuffer(string: "master")), .integer(0), .array([])]))
         case .quit:
             self.reply(client, .simpleString("OK"))
             self.close(client, .afterReplies)

@@ -84,6 +84,7 @@ final class BrokerHandler: ChannelInboundHandler {
             // The rest is short, and would keep all that was read.
             self.input = ByteBuffer(bytes: self.input.readableBytesView)
         }
+        self.core.holdsInput(self.input.readableBytes == 0 ? 0 : self.input.storageCapacity, client)
     }
 
     /// Before the channel looks whether the client has gone: one that sends and leaves gets its replies.
@@ -122,6 +123,7 @@ final class BrokerHandler: ChannelInboundHandler {
         guard let client = self.client, let context = self.context, !self.isWriting, !self.isEnding else { return }
         if client.closing == .atOnce {
             self.isEnding = true
+            self.input = ByteBuffer()
             return context.close(promise: nil)
         }
         self.isWriting = true

@@ -30,8 +30,8 @@ extension EmbeddedBroker {
         /// Connections at a time. 1,024 by default.
         public var maximumConnections = 1_024
 
-        /// Channels that one client may subscribe to. 16,384 by default.
-        public var maximumChannels = 16_384
+        /// Channels that one client may subscribe to; a command that names more is refused as a whole. 131,072 by default.
+        public var maximumChannels = 131_072
 
         /// Patterns that one client may subscribe to. Each message is compared with all patterns. 1,024 by default.
         public var maximumPatterns = 1_024
@@ -45,6 +45,11 @@ extension EmbeddedBroker {
         /// Bytes that may wait for one client; it is disconnected when there are more. 32 MiB by default, as Redis has
         /// it for subscribers.
         public var maximumPendingBytes = 32 << 20
+
+        /// Bytes that all clients together may hold: commands that are not all there, what waits for them, where a message of
+        /// 4 KiB or more counts once for all, and their subscriptions. While there are more, the client that holds the most
+        /// is disconnected. 256 MiB by default.
+        public var maximumTotalBytes = 256 << 20
 
         /// How long a client may take to authenticate. Until then it can send short commands only. 10 seconds by default.
         public var authenticationTimeout = Duration.seconds(10)
@@ -71,6 +76,7 @@ extension EmbeddedBroker.Configuration {
         try require(limits.maximumMessageSize > 0, "maximumMessageSize has to be positive")
         let smallest = limits.maximumMessageSize + limits.maximumChannelLength + 1_024
         try require(limits.maximumPendingBytes >= smallest, "maximumPendingBytes has to be at least \(smallest)")
+        try require(limits.maximumTotalBytes >= smallest, "maximumTotalBytes has to be at least \(smallest)")
         try require(limits.authenticationTimeout > .zero, "authenticationTimeout has to be positive")
     }
 }

@@ -18,7 +18,7 @@ import Synchronization
 /// ```
 ///
 /// Redis' own clients can use it: it knows AUTH, CLIENT, COMMAND, CONFIG, ECHO, HELLO, INFO, PING, PSUBSCRIBE, PUBLISH,
-/// PUBSUB, PUNSUBSCRIBE, QUIT, RESET, SELECT, SUBSCRIBE and UNSUBSCRIBE. Messages of one publisher reach every
+/// PUBSUB, PUNSUBSCRIBE, QUIT, RESET, ROLE, SELECT, SUBSCRIBE and UNSUBSCRIBE. Messages of one publisher reach every
 /// subscriber in their order. A subscriber that does not read is disconnected at ``Limits/maximumPendingBytes``.
 ///
 /// All of it runs on one event loop, as Redis runs on one thread: so the order needs no care and the subscriptions need no
