@@ -122,6 +122,9 @@ package protocol NumberingBusReceiver: BusReceiver {
 
     /// It is not known that the link has taken the message. On any thread.
     func publishFailed(_ number: UInt64, over link: BusLink)
+
+    /// A message of a wanted channel that the bus does not hand on, and why.
+    func refused(_ problem: String, on channel: String)
 }
 
 /// What uses a bus. Its methods are called on ``Bus/eventLoop`` and must not block.
@@ -135,10 +138,15 @@ public protocol BusReceiver: Sendable {
     /// The link has not answered what was published on it for a while. It counts as usable until it is given up; what is
     /// published meanwhile had better take another one.
     func linkStalled(_ link: BusLink)
+
+    /// The server that uses the bus, for what the bus reports. Empty by default.
+    var serverName: String { get }
 }
 
 extension BusReceiver {
     public func linkStalled(_ link: BusLink) {}
+
+    public var serverName: String { "" }
 }
 
 /// Names one link of a bus. Numbers are never used again in the life of a bus.
@@ -159,13 +167,21 @@ public struct BusLinkStatus: Sendable, Hashable {
     public var canPublish: Bool
     /// Whether messages are heard over the link: every wanted channel is subscribed.
     public var canReceive: Bool
+    /// What hinders the link, for people: why there is no connection, or what is said to what is published. Nil: nothing.
+    public var problem: String?
 
-    public init(link: BusLink, name: String, canPublish: Bool, canReceive: Bool) {
+    public init(link: BusLink, name: String, canPublish: Bool, canReceive: Bool, problem: String? = nil) {
         self.link = link
         self.name = name
         self.canPublish = canPublish
         self.canReceive = canReceive
+        self.problem = problem
     }
+}
+
+extension BusLinkStatus: CustomStringConvertible {
+    /// The name, and what hinders the link.
+    public var description: String { self.problem.map { "\(self.name) (\($0))" } ?? self.name }
 }
 
 /// A channel that is wanted and not heard.

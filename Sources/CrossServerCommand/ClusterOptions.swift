@@ -16,6 +16,14 @@ struct ClusterOptions: ParsableArguments {
     @Option(help: "Which Redis node a message goes over: random, round-robin or fastest. (default: random)")
     var strategy: StrategyName?
 
+    @Option(
+        help: ArgumentHelp(
+            "Longest wait between attempts to reach a Redis node. Raise it when very many servers share one. (default: 500)",
+            valueName: "ms"
+        )
+    )
+    var redisReconnectDelay: PositiveCount?
+
     @Flag(help: "Write JSON to other servers instead of MessagePack. Both are always understood.")
     var jsonBus = false
 
@@ -48,6 +56,9 @@ struct ClusterOptions: ParsableArguments {
         var configuration = RedisBus.Configuration()
         configuration.serverName = serverName
         if let name = try environment.value(self.strategy, for: "strategy") { configuration.strategy = name.strategy }
+        if let delay = try environment.value(self.redisReconnectDelay, for: "redis-reconnect-delay") {
+            configuration.reconnectMaximumDelay = .milliseconds(delay.rawValue)
+        }
         do throws(BusError) {
             var nodes: [RedisNode] = []
             for url in urls { nodes.append(try RedisNode(url)) }

@@ -120,6 +120,9 @@ struct Emit: AsyncParsableCommand {
                 printError("\(missing.server ?? "a server"): \(missing.reason)")
             }
         }
+        if !isComplete {
+            for link in adapter.busLinks where link.problem != nil { printError("\(link)") }
+        }
         return isComplete
     }
 }

@@ -18,7 +18,7 @@ extension RedisBus {
             if try await self.isSubscribed(channels, on: links, within: deadline - clock.now) { return }
             guard await Self.next(of: changes, within: deadline - clock.now) else {
                 try Task.checkCancellation()
-                throw BusError(.notConnected, "no Redis node can be subscribed on")
+                throw BusError(.notConnected, "no Redis node can be subscribed on\(self.core.problems)")
             }
         }
     }

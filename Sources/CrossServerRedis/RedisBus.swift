@@ -11,9 +11,9 @@ import Synchronization
 /// ```
 ///
 /// For each node there is one connection that publishes and one that subscribes. A connection that is lost is made
-/// again for ever, with growing waits. One that hangs is found by probes and given up; what a server answers after that
-/// is not heard. A node is used again when a new connection has answered and, for receiving, when every wanted channel
-/// is subscribed on it.
+/// again for ever, with growing waits. One that hangs is found by probes and out of use until it answers, or another one
+/// does. A node is used again when a new connection has answered and, for receiving, when every wanted channel is
+/// subscribed on it. A server that has become a replica is out of use until it is a master again.
 ///
 /// Publishes are pipelined. While a node owes replies, messages for it are collected until the next reply comes, or until
 /// 64 of them or 16 KiB wait.
@@ -124,7 +124,9 @@ public final class RedisBus: NumberingBus {
             }
         }
         self.core.counters.failed.add(1)
-        guard isFull else { throw BusError(.notConnected, "no Redis node can be published on") }
+        guard isFull else {
+            throw BusError(.notConnected, "no Redis node can be published on\(self.core.problems)")
+        }
         let limit = self.configuration.maximumBytesInFlight
         throw BusError(.tooManyBytesInFlight, "\(limit) bytes wait to be published on each Redis node")
     }

@@ -74,6 +74,30 @@ extension EndToEnd {
         }
 
         @Test(.timeLimit(.minutes(2)))
+        func whatRedisRefusesIsSaid() async throws {
+            let redis = try await RedisServer.start()
+            for (name, right) in [("good", "+publish"), ("mute", "-publish")] {
+                _ = try await redis.cli("ACL", "SETUSER", name, "on", ">pw", "&*", "+@pubsub", "+ping", "+role", right)
+            }
+            let server = try await ServeProcess.start(["--name", "a", "--redis", redis.url])
+            let port = redis.port
+            func emit(_ user: String) async throws -> EmitResult {
+                let node = "redis://\(user)@127.0.0.1:\(port)"
+                return try await EmitResult.of(["echo", "--timeout", "2000", "--redis", node])
+            }
+            let good = try await emit("good:pw")
+            #expect(good.status == 0)
+            #expect(good.errors == "")
+            let mute = try await emit("mute:pw")
+            #expect(mute.status != 0)
+            #expect(mute.errors.contains("NOPERM"), "\(mute.errors)")
+            let wrong = try await emit("good:no")
+            #expect(wrong.status == 1)
+            #expect(wrong.errors.contains("WRONGPASS"), "\(wrong.errors)")
+            withExtendedLifetime((server, redis)) {}
+        }
+
+        @Test(.timeLimit(.minutes(2)))
         func optionsFromTheEnvironment() async throws {
             let redis = [try await RedisServer.start(), try await RedisServer.start()]
             let environment = [

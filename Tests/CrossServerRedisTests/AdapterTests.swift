@@ -1,5 +1,6 @@
 import CrossServer
 import CrossServerRedis
+import Foundation
 import Synchronization
 import Testing
 
@@ -28,6 +29,29 @@ import Testing
         #expect(received == Array(received.first.map { $0...999 } ?? 0...999), "in order, and each once")
         // The first ones may have left before the other server was there.
         #expect(received.count >= 500)
+    }
+
+    @Test(.timeLimit(.minutes(3)))
+    func theBusKnowsTheServersNameAndTellsItOfMessagesThatAreTooLong() async throws {
+        let redis = try await RedisServerProcess.start()
+        let configuration = RedisBus.Configuration.quick {
+            $0.serverName = ""
+            $0.maximumMessageSize = 1 << 20
+        }
+        let bus = try RedisBus(nodes: [try RedisNode(redis.url)], configuration: configuration)
+        let recorder = BusRecorder()
+        bus.onHealthChange { recorder.add($0) }
+        let adapter = WebSocketCrossServerAdapter(serverName: "a", bus: bus)
+        let running = Task { try await adapter.run() }
+        try await adapter.waitForBus(within: .seconds(60))
+        #expect(!recorder.reports.isEmpty)
+        #expect(recorder.reports.allSatisfy { $0.serverName == "a" })
+        try redis.cli("-x", "PUBLISH", "csbp:server_bridge", input: Data(repeating: 0x78, count: 3 << 20))
+        try await eventually("counted") { adapter.statistics.cluster.invalidMessages == 1 }
+        #expect(bus.statistics.tooLarge == 1)
+        ExpectedConnections.once.check(bus, #_sourceLocation)
+        running.cancel()
+        try await running.value
     }
 
     /// With the order of the others, behind which it takes its place.

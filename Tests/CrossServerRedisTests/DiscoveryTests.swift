@@ -14,7 +14,9 @@ import Testing
         try await eventually("the replica is in step") { try replica.cli("ROLE").contains("connected") }
         let sentinels = try await Self.startSentinels(of: master)
         let hosts = sentinels.map { "127.0.0.1:\($0.port)" }.joined(separator: ",")
-        try await withBus([try RedisNode("redis-sentinel://\(hosts)/mymaster")]) { bus, recorder in
+        try await withBus([try RedisNode("redis-sentinel://\(hosts)/mymaster")], connections: .again(4...20)) {
+            bus,
+            recorder in
             bus.subscribe(to: ["c"])
             try await bus.ready(1)
             try await bus.roundTrip("before", on: "c", recorder)
@@ -81,7 +83,7 @@ import Testing
         node.sentinelCredentials = { RedisCredentials(password: "guard") }
         node.tls = .makeClientConfiguration()
         node.tls?.trustRoots = .file(certificates.file("ca.crt"))
-        try await withBus([node]) { bus, recorder in
+        try await withBus([node], connections: .again(2...20)) { bus, recorder in
             bus.subscribe(to: ["c"])
             try await bus.ready(1)
             try await bus.roundTrip("before", on: "c", recorder)
@@ -103,7 +105,7 @@ import Testing
         try master.cli("REPLICAOF", "127.0.0.1", "\(other.port)")
         sentinels[2].thaw()
         let node = try RedisNode("redis-sentinel://127.0.0.1:\(sentinels[2].port)/mymaster")
-        try await withBus([node]) { bus, recorder in
+        try await withBus([node], connections: .neverAgain) { bus, recorder in
             try await eventually("told") { recorder.reports.contains { $0.error?.contains("not the master") == true } }
             #expect(bus.links.allSatisfy { !$0.canPublish && !$0.canReceive })
             try master.cli("REPLICAOF", "NO", "ONE")
@@ -117,7 +119,7 @@ import Testing
         let members = try await Self.startCluster()
         // The others are found through the first.
         let bus = try RedisNode("redis-cluster://127.0.0.1:\(members[0].port)")
-        try await withBus([bus]) { bus, recorder in
+        try await withBus([bus], connections: .again(1...20)) { bus, recorder in
             bus.subscribe(to: ["c"])
             try await bus.ready(1)
             try await bus.roundTrip("before", on: "c", recorder)

@@ -10,7 +10,7 @@ import Testing
     @Test(.timeLimit(.minutes(3)))
     func killedAndStartedAgainEmpty() async throws {
         let server = try await RedisServerProcess.start()
-        try await withBus([try RedisNode(server.url)]) { bus, recorder in
+        try await withBus([try RedisNode(server.url)], connections: .again(2...2)) { bus, recorder in
             bus.subscribe(to: ["a", "b"])
             try await bus.ready(1)
             try await bus.roundTrip("before", on: "a", recorder)
@@ -48,7 +48,9 @@ import Testing
             $0.probeInterval = .milliseconds(300)
             $0.probeDeadline = .milliseconds(700)
         }
-        try await withBus([try RedisNode(frozen.url), try RedisNode(other.url)], configuration) { bus, recorder in
+        let nodes = [try RedisNode(frozen.url), try RedisNode(other.url)]
+        // The one that publishes; on a busy machine also more often.
+        try await withBus(nodes, configuration, connections: .again(1...9)) { bus, recorder in
             bus.subscribe(to: ["c"])
             try await bus.ready(2)
             frozen.freeze()
@@ -93,7 +95,7 @@ import Testing
             $0.publishDeadline = .seconds(1)
             $0.probeInterval = .seconds(60)
         }
-        try await withBus([try RedisNode(server.url)], configuration) { bus, _ in
+        try await withBus([try RedisNode(server.url)], configuration, connections: .again(1...3)) { bus, _ in
             try await bus.ready(1)
             server.freeze()
             let outcomes = Mutex<[BusError.Code: Int]>([:])
@@ -121,7 +123,7 @@ import Testing
     @Test(.timeLimit(.minutes(3)), arguments: ["pubsub", "normal"])
     func connectionsCutByTheServer(type: String) async throws {
         let server = try await RedisServerProcess.start()
-        try await withBus([try RedisNode(server.url)]) { bus, recorder in
+        try await withBus([try RedisNode(server.url)], connections: .again(3...3)) { bus, recorder in
             let channels = (0..<5_000).map { "channel.\($0)" }
             bus.subscribe(to: channels)
             try await bus.ready(1)
@@ -140,7 +142,7 @@ import Testing
     @Test(.timeLimit(.minutes(3)))
     func refusedForAWhile() async throws {
         let server = try RedisServerProcess()
-        try await withBus([try RedisNode(server.url)]) { bus, recorder in
+        try await withBus([try RedisNode(server.url)], connections: .neverAgain) { bus, recorder in
             bus.subscribe(to: ["c"])
             try await eventually("two reports") { Set(recorder.reports.map(\.type)).count == 2 }
             #expect(recorder.reports.allSatisfy { $0.event == .connectFailed && !$0.isHealthy })
@@ -165,7 +167,7 @@ import Testing
         let password = Mutex("wrong")
         var node = try RedisNode(server.url)
         node.credentials = { RedisCredentials(password: password.withLock { $0 }) }
-        try await withBus([node]) { bus, recorder in
+        try await withBus([node], connections: .again(2...2)) { bus, recorder in
             bus.subscribe(to: ["c"])
             try await eventually("two reports") { Set(recorder.reports.map(\.type)).count == 2 }
             #expect(recorder.reports.allSatisfy { $0.error?.contains("WRONGPASS") == true })
@@ -185,7 +187,7 @@ import Testing
             try await bus.ready(1)
             try await bus.roundTrip("x", on: "c", recorder)
         }
-        try await withBus([try RedisNode(server.url)]) { _, recorder in
+        try await withBus([try RedisNode(server.url)], connections: .neverAgain) { _, recorder in
             try await eventually("two reports") { Set(recorder.reports.map(\.type)).count == 2 }
             #expect(recorder.reports.allSatisfy { $0.error?.contains("NOAUTH") == true })
         }
@@ -205,15 +207,15 @@ import Testing
                 try bus.publish(ByteBuffer(repeating: 0x78, count: (1 << 20) + 1), to: "c")
             }
             #expect(error?.code == .messageTooLarge)
-            // What others send is theirs: bytes are passed on as they are, and one that is too long costs a connection.
+            // What others send is theirs: bytes are passed on as they are, and one that is too long is passed over.
             try server.cli("-x", "PUBLISH", "c", input: Data([0, 0xFF, 0x0D, 0x0A, 0x2A]))
             try await eventually("garbage") { recorder.messages.count == 2 }
             try server.cli("-x", "PUBLISH", "c", input: Data(repeating: 0x78, count: 3 << 20))
-            try await eventually("given up") { bus.statistics.reconnects == 1 }
-            try await bus.ready(1)
-            try await bus.roundTrip("after", on: "c", recorder)
-            #expect(bus.statistics.dropped >= 1)
-            #expect(recorder.reports.contains { $0.event == .lost && $0.type == .subscriber && $0.error != nil })
+            try server.cli("PUBLISH", "c", "after")
+            try await eventually("the next one") { recorder.count("after") == 1 }
+            #expect(recorder.messages.count == 3)
+            #expect(bus.statistics.tooLarge == 1)
+            #expect(bus.statistics.dropped == 0)
         }
     }
 
@@ -250,7 +252,8 @@ import Testing
     func everyPublishHasOneOutcomeWhileConnectionsAreCut() async throws {
         let servers = [try await RedisServerProcess.start(), try await RedisServerProcess.start()]
         let nodes = try servers.map { try RedisNode($0.url) }
-        try await withBus(nodes, .quick { $0.maximumBytesInFlight = 1 << 20 }) { bus, recorder in
+        let configuration = RedisBus.Configuration.quick { $0.maximumBytesInFlight = 1 << 20 }
+        try await withBus(nodes, configuration, connections: .again(1...5)) { bus, recorder in
             bus.subscribe(to: ["c"])
             try await bus.ready(2)
             let outcomes = Tally()
@@ -299,7 +302,7 @@ import Testing
         let gone = try RedisServerProcess()
         let nodes = [try RedisNode(server.url), try RedisNode(gone.url)]
         let outcomes = Mutex(0)
-        let bus = try await withBus(nodes) { bus, _ in
+        let bus = try await withBus(nodes, connections: .neverAgain) { bus, _ in
             bus.subscribe(to: ["c"])
             try await bus.ready(1)
             #expect(try server.clients().count == 2)

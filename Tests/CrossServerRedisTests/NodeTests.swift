@@ -37,7 +37,7 @@ import Testing
     @Test(.timeLimit(.minutes(2)))
     func theNodeThatIsAskedFor() async throws {
         let servers = [try await RedisServerProcess.start(), try await RedisServerProcess.start()]
-        try await withBus(try servers.map { try RedisNode($0.url) }) { bus, _ in
+        try await withBus(try servers.map { try RedisNode($0.url) }, connections: .neverAgain) { bus, _ in
             bus.subscribe(to: ["c"])
             try await bus.ready(2)
             let links = bus.links.map(\.link)
@@ -138,8 +138,21 @@ import Testing
         try await server.start()
         let client = "&cert=\(certificates.file("client.crt"))&key=\(certificates.file("client.key"))"
         let url = "rediss://localhost:\(server.port)?ca=\(certificates.file("ca.crt"))"
+        let right = try RedisNode(isMutual ? url + client : url)
+        let before = try server.connectionsReceived()
+        let rounds = 5
+        for _ in 0..<rounds {
+            try await withBus([right]) { bus, recorder in
+                bus.subscribe(to: ["c"])
+                try await bus.ready(1)
+                for number in 0..<20 { _ = try await bus.send("\(number)", to: "c") }
+                try await eventually("20 messages") { recorder.messages.count == 20 }
+            }
+        }
+        // The second one asks.
+        #expect(try server.connectionsReceived() - before == 2 * rounds + 1)
         let configuration = RedisBus.Configuration.quick { $0.probeDeadline = .seconds(2) }
-        try await withBus([try RedisNode(isMutual ? url + client : url)], configuration) { bus, recorder in
+        try await withBus([right], configuration, connections: .again(1...9)) { bus, recorder in
             bus.subscribe(to: ["c"])
             try await bus.ready(1)
             try await bus.roundTrip("x", on: "c", recorder)
@@ -151,7 +164,7 @@ import Testing
         }
         // Without what the server or the client wants, there is no connection, and it is said why.
         let wrong = isMutual ? url : "rediss://localhost:\(server.port)"
-        try await withBus([try RedisNode(wrong)]) { bus, recorder in
+        try await withBus([try RedisNode(wrong)], connections: .neverAgain) { bus, recorder in
             try await eventually("two reports") { Set(recorder.reports.map(\.type)).count == 2 }
             #expect(recorder.reports.allSatisfy { !$0.isHealthy && $0.error != nil })
             #expect(bus.links.allSatisfy { !$0.canPublish && !$0.canReceive })

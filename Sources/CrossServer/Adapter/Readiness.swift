@@ -22,7 +22,7 @@ public struct Readiness: Sendable, Hashable {
         /// The server is about to stop, and takes no new clients.
         case stopping
         /// No link, for example no Redis node, carries messages end to end: of what this server publishes there nothing
-        /// has come back to it for 2.5 s.
+        /// has come back to it for 2.5 s. Each with its name and, in brackets, what is known to hinder it.
         case busUnusable(links: [String])
         /// The channel is heard on none of the links that carry messages: a link refuses it, or has not answered for 1 s.
         case notSubscribed(channel: String, refusal: String?)

@@ -112,7 +112,10 @@ extension WebSocketCrossServerAdapter {
         try await bus.subscribed(to: self.cluster.systemChannels, within: deadline - clock.now)
         // A link may publish over a connection of its own, which is made beside the other.
         while !bus.links.contains(where: { $0.canPublish && $0.canReceive }) {
-            guard clock.now < deadline else { throw BusError(.notConnected, "no link can be published on") }
+            guard clock.now < deadline else {
+                let links = bus.links.map(\.description).joined(separator: "; ")
+                throw BusError(.notConnected, "no link can be published on: \(links)")
+            }
             try await Task.sleep(for: .milliseconds(5))
         }
     }

@@ -44,7 +44,7 @@ extension ClusterNode {
         let proved = self.membership.value.linksProved
         var problems: [Readiness.Problem] = []
         if proved.isEmpty {
-            problems = [.busUnusable(links: bus.links.map(\.name))]
+            problems = [.busUnusable(links: bus.links.map(\.description))]
         } else {
             let missing = bus.channelsNotSubscribed(over: proved)
             problems = self.subscriptionWatch.value.problems(missing, now: now)
@@ -56,7 +56,7 @@ extension ClusterNode {
     func problems(now: NIODeadline) -> [Readiness.Problem] {
         guard let bus = self.bus else { return [] }
         let found = self.busReadiness.withLock { $0 }
-        guard let foundAt = found.foundAt else { return [.busUnusable(links: bus.links.map(\.name))] }
+        guard let foundAt = found.foundAt else { return [.busUnusable(links: bus.links.map(\.description))] }
         // Then what was found says nothing any more: no link would be proved.
         let isRecent = now - foundAt <= Membership.Configuration().proofLasts
         return isRecent ? found.problems : [.unresponsive]

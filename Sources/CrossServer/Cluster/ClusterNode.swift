@@ -210,6 +210,8 @@ final class ClusterNode: Sendable {
 }
 
 extension ClusterNode: NumberingBusReceiver {
+    var serverName: String { self.name }
+
     func linkChanged(_ status: BusLinkStatus) {
         self.changeMembership { membership, now in membership.linkChanged(status, now: now) }
         if status.canReceive { self.askForPresenceSoon() }

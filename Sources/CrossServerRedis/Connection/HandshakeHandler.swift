@@ -11,6 +11,8 @@ final class HandshakeHandler: ChannelInboundHandler, RemovableChannelHandler {
     /// Called once, on the event loop. With success the connection can be used, and no byte of it was read too far.
     private var completion: ((Result<RedisHandshake.Facts, RedisFailure>) -> Void)?
     private var error: (any Error)?
+    /// A handler that is added while the channel becomes active is told of that, too.
+    private var hasBegun = false
 
     /// A server's answers before it is trusted.
     private static var limits: RESPLimits {
@@ -36,6 +38,8 @@ final class HandshakeHandler: ChannelInboundHandler, RemovableChannelHandler {
     }
 
     private func begin(_ context: ChannelHandlerContext) {
+        guard !self.hasBegun else { return }
+        self.hasBegun = true
         var bytes = context.channel.allocator.buffer(capacity: 256)
         for step in self.handshake.steps { bytes.writeRESPCommand(step.command) }
         context.writeAndFlush(self.wrapOutboundOut(bytes), promise: nil)
@@ -47,7 +51,12 @@ final class HandshakeHandler: ChannelInboundHandler, RemovableChannelHandler {
             while self.completion != nil, let reply = try self.input.next() {
                 switch self.handshake.received(reply) {
                 case .waiting: continue
-                case .ready(let facts): self.finish(.success(facts))
+                case .ready(let facts):
+                    // The next handler would not see them, and nothing was asked to which they could be the answer.
+                    guard self.input.isEmpty else {
+                        throw RedisFailure(.protocolViolation, "the server sent more than it was asked for")
+                    }
+                    self.finish(.success(facts))
                 case .failed(let failure): self.finish(.failure(failure))
                 }
             }

@@ -10,6 +10,11 @@ struct RESPInput {
         self.parser = RESPParser(limits: limits)
     }
 
+    /// How many strings were too long and passed over: nulls are in their place.
+    var skippedStrings: Int { self.parser.skippedStrings }
+
+    var isEmpty: Bool { self.bytes.readableBytes == 0 }
+
     mutating func append(_ bytes: ByteBuffer) {
         guard self.bytes.readableBytes > 0 else {
             self.bytes = bytes

@@ -1,3 +1,4 @@
+import CrossServerRESP
 import CrossServerWire
 
 /// Why there is no connection to a Redis server, or none any more.
@@ -41,6 +42,12 @@ struct RedisFailure: Error, Sendable, Equatable, CustomStringConvertible {
 
 extension RedisFailure {
     static let closedByServer = RedisFailure(.lost, "the connection was closed")
+
+    /// - Parameter reply: to ROLE. Nil: it is that of a master, or says nothing.
+    init?(roleReply reply: RESPValue) {
+        guard case .array(let elements) = reply, let role = elements.first?.string, role != "master" else { return nil }
+        self.init(.wrongRole, "the server is a \(role.prefix(20)), not the master")
+    }
 
     /// Nil: the error says nothing of the kind.
     init?(notReady error: String) {

@@ -75,9 +75,7 @@ struct RedisHandshake: Sendable {
         case .authenticate, .select, .setName, .ping:
             return nil
         case .requireMaster:
-            guard case .array(let elements) = reply, let role = elements.first?.string else { return nil }
-            if role == "master" { return nil }
-            return RedisFailure(.wrongRole, "the server is a \(role.prefix(20)), not the master")
+            return RedisFailure(roleReply: reply)
         case .clusterNodes:
             self.facts.members = RedisClusterNodes.members(in: reply.string ?? "")
             return nil

@@ -18,6 +18,8 @@ final class Counters: Sendable {
     let received = Counter()
     let reconnects = Counter()
     let dropped = Counter()
+    let tooLarge = Counter()
+    let failedAttempts = Counter()
 
     var statistics: RedisStatistics {
         RedisStatistics(
@@ -25,7 +27,9 @@ final class Counters: Sendable {
             failed: self.failed.current,
             received: self.received.current,
             reconnects: self.reconnects.current,
-            dropped: self.dropped.current
+            dropped: self.dropped.current,
+            tooLarge: self.tooLarge.current,
+            failedAttempts: self.failedAttempts.current
         )
     }
 }

@@ -35,6 +35,11 @@ final class Prober {
         self.deadlineTimer?.cancel()
     }
 
+    /// After it was overdue: something came, and so the answer may come, too.
+    func goOn() {
+        if self.probe.isWaiting { self.check(in: self.probe.deadline, isLast: false) }
+    }
+
     private func next() {
         guard let send = self.send else { return }
         if !self.probe.isWaiting {

@@ -23,7 +23,7 @@ public struct RedisHealthReport: Sendable, Hashable {
     public var host: String
     /// 0 for a unix socket.
     public var port: Int
-    /// As configured.
+    /// As configured, or of the server that uses the bus.
     public var serverName: String
     public var event: Event
     public var isHealthy: Bool
@@ -43,7 +43,7 @@ public struct RedisSubscriptionError: Sendable, Hashable {
     public var link: BusLink
     public var host: String
     public var port: Int
-    /// As configured.
+    /// As configured, or of the server that uses the bus.
     public var serverName: String
     public var channel: String
     public var event: Event
@@ -63,4 +63,8 @@ public struct RedisStatistics: Sendable, Hashable {
     public var reconnects = 0
     /// Messages of channels that are not wanted (any more), and connections given up because of what came on them.
     public var dropped = 0
+    /// Messages that were longer than ``RedisBus/Configuration-swift.struct/maximumMessageSize`` and passed over.
+    public var tooLarge = 0
+    /// Attempts that gave no usable connection.
+    public var failedAttempts = 0
 }

@@ -23,6 +23,12 @@ final class BusCore: Sendable {
         var wanted: Set<String> = []
         var lastNumber = 0
 
+        /// For reports.
+        func serverName(_ configured: String) -> String {
+            guard configured.isEmpty, case .running(let receiver, _) = self.phase else { return configured }
+            return receiver.serverName
+        }
+
         func healthyCount(_ role: RedisRole) -> Int {
             switch role {
             case .publisher: self.entries.count { $0.status.canPublish }
@@ -41,6 +47,8 @@ final class BusCore: Sendable {
     let subscriptionErrors = Reports<RedisSubscriptionError>(maximumWaiting: 1_000)
     /// Tells those that wait for a link.
     let changes = Reports<Void>(maximumWaiting: 1)
+    /// Tells of connections that were made.
+    let connections = Reports<BusLink>(maximumWaiting: 1)
 
     init(configuration: RedisBus.Configuration, logger: Logger) {
         self.configuration = configuration
@@ -68,6 +76,7 @@ final class BusCore: Sendable {
                 case .publisher: table.entries[index].status.canPublish = isHealthy
                 case .subscriber: table.entries[index].status.canReceive = isHealthy
                 }
+                table.entries[index].status.problem = link.problem
                 status = table.entries[index].status
             }
             self.selection.withLock { selection in
@@ -81,7 +90,7 @@ final class BusCore: Sendable {
                 link: link.busLink,
                 host: place.host,
                 port: place.port,
-                serverName: self.configuration.serverName,
+                serverName: table.serverName(self.configuration.serverName),
                 event: event,
                 isHealthy: isHealthy,
                 error: failure?.message,
@@ -115,6 +124,26 @@ final class BusCore: Sendable {
         }
     }
 
+    /// On the event loop of the link.
+    func messageTooLong(_ link: RedisLink, _ channel: String) {
+        let problem = "a message of more than \(self.configuration.maximumMessageSize) bytes"
+        (self.receiver as? any NumberingBusReceiver)?.refused(problem, on: channel)
+    }
+
+    func problemChanged(_ link: RedisLink) {
+        let problem = link.problem
+        self.table.withLock { table in
+            guard let index = table.entries.firstIndex(where: { $0.link === link }) else { return }
+            table.entries[index].status.problem = problem
+        }
+    }
+
+    /// Why no link is usable, to be put behind what cannot be done then.
+    var problems: String {
+        let statuses = self.table.withLock { $0.entries.map(\.status) }.filter { $0.problem != nil }
+        return statuses.isEmpty ? "" : ": " + statuses.map(\.description).joined(separator: "; ")
+    }
+
     func measured(_ link: RedisLink, _ latency: Duration) {
         self.selection.withLock { $0.measured(latency, number: link.busLink.number) }
     }
@@ -126,6 +155,7 @@ final class BusCore: Sendable {
         _ message: String
     ) {
         let place = link.place(of: .subscriber)
+        let serverName = self.table.withLock { $0.serverName(self.configuration.serverName) }
         let message = LogText(message).description
         link.logger.warning(
             "\(event.rawValue) refused",
@@ -136,7 +166,7 @@ final class BusCore: Sendable {
                 link: link.busLink,
                 host: place.host,
                 port: place.port,
-                serverName: self.configuration.serverName,
+                serverName: serverName,
                 channel: channel,
                 event: event,
                 error: message
@@ -156,5 +186,6 @@ final class BusCore: Sendable {
         self.health.finish()
         self.subscriptionErrors.finish()
         self.changes.finish()
+        self.connections.finish()
     }
 }

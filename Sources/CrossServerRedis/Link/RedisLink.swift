@@ -29,6 +29,12 @@ final class RedisLink: Sendable {
         var addresses: [RedisRole: RedisAddress] = [:]
         /// What was reported last of a role that is not usable.
         var failures: [RedisRole: RedisFailure] = [:]
+        /// What the server says to publishes, while it takes none.
+        var refusal: String?
+        /// What was refused in handshakes, and done without: told once.
+        var warnings: Set<String> = []
+        /// What a server says then may differ each time.
+        static let maximumWarnings = 16
     }
 
     /// - Throws: ``BusError`` with `invalidConfiguration`.
@@ -75,6 +81,8 @@ final class RedisLink: Sendable {
     var limits: RESPLimits {
         var limits = RESPLimits()
         limits.maximumBulkLength = self.configuration.maximumMessageSize
+        // As long as Redis takes a string by default.
+        limits.maximumSkippedLength = 512 << 20
         limits.maximumLength = self.configuration.maximumMessageSize + (1 << 20)
         limits.maximumElements = 1_024
         limits.maximumDepth = 4
@@ -163,6 +171,10 @@ struct LinkConnection: Sendable {
     let channel: any Channel
     /// Completed when the connection has ended, with the reason.
     let end: EventLoopFuture<RedisFailure>
+    /// Nil for one that publishes.
+    let subscriber: NIOLoopBound<SubscriberHandler>?
+    /// Each time when it does not answer and is not closed. Ends with it.
+    let silences: AsyncStream<Void>
     /// Gives it up. On the event loop.
     let close: @Sendable (RedisFailure) -> Void
 }
@@ -180,13 +192,18 @@ extension RedisLink {
             let handler = PublisherHandler(link: self)
             try channel.pipeline.syncOperations.addHandler(handler)
             let bound = NIOLoopBound(handler, eventLoop: self.eventLoop)
-            return LinkConnection(channel: channel, end: handler.end) { bound.value.fail($0) }
+            return LinkConnection(channel: channel, end: handler.end, subscriber: nil, silences: .init { nil }) {
+                failure in
+                bound.value.fail(failure)
+            }
         case .subscriber:
             guard let subscriber = self.subscriber.value else { throw RedisFailure(.stopped, "the link has ended") }
             let handler = SubscriberHandler(link: self, subscriber: subscriber, receiver: receiver)
             try channel.pipeline.syncOperations.addHandler(handler)
             let bound = NIOLoopBound(handler, eventLoop: self.eventLoop)
-            return LinkConnection(channel: channel, end: handler.end) { bound.value.fail($0) }
+            return LinkConnection(channel: channel, end: handler.end, subscriber: bound, silences: handler.silences) {
+                bound.value.fail($0)
+            }
         }
     }
 
@@ -208,7 +225,10 @@ extension RedisLink {
     }
 
     func changed(_ role: RedisRole, isHealthy: Bool, _ failure: RedisFailure?) {
-        self.places.withLock { $0.failures[role] = failure }
+        self.places.withLock { places in
+            places.failures[role] = failure
+            if role == .publisher { places.refusal = nil }
+        }
         if let failure, failure.kind != .stopped { self.log("connection lost", role, failure) }
         if failure?.kind == .protocolViolation { self.counters.dropped.add(1) }
         let event: RedisHealthReport.Event = isHealthy ? .ready : .lost
@@ -227,8 +247,29 @@ extension RedisLink {
         self.core.measured(self, .nanoseconds(latency.nanoseconds))
     }
 
-    func publishRefused(_ message: String) {
-        self.logger.debug("publish refused", metadata: ["error": "\(LogText(message))"])
+    /// - Parameters:
+    ///   - message: the server's; nil when it takes messages again.
+    ///   - isNews: whether it is logged.
+    func publishRefused(_ message: String?, isNews: Bool) {
+        let refusal = message.map { RedisFailure(.refused, "a publish is refused: \($0)").message }
+        self.places.withLock { $0.refusal = refusal }
+        if let refusal, isNews { self.logger.warning("publish refused", metadata: ["error": "\(refusal)"]) }
+        self.core.problemChanged(self)
+    }
+
+    /// Why the link is not usable, for people; nil when it is.
+    var problem: String? {
+        self.places.withLock { $0.failures[.publisher]?.message ?? $0.failures[.subscriber]?.message ?? $0.refusal }
+    }
+
+    /// The server is a replica now: what is published there reaches its own subscribers alone.
+    func demoted(_ failure: RedisFailure) {
+        self.subscriber.value?.fail(failure)
+    }
+
+    func messageTooLong(on channel: String) {
+        self.counters.tooLarge.add(1)
+        self.core.messageTooLong(self, channel)
     }
 
     func subscriptionFailed(_ channel: String, wasSubscribing: Bool, _ message: String) {

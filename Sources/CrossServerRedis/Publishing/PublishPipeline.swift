@@ -19,7 +19,7 @@ enum PublishOutcome: Sendable {
 
 /// A command whose reply is owed.
 struct PublishSlot: Sendable {
-    enum Kind { case publish, probe, counts }
+    enum Kind { case publish, probe, role, counts }
 
     var outcome: PublishOutcome
     /// What it counts in the bound on bytes in flight.
@@ -37,6 +37,8 @@ struct PublishPipeline {
         case publication(receivers: Int)
         case refused(String)
         case probe
+        /// The server is a master, or does not say.
+        case role(isTold: Bool)
         /// Nil when the server does not say.
         case counts([Int]?)
     }
@@ -80,6 +82,9 @@ struct PublishPipeline {
             // A server that does not allow PING lives, one that is not ready is of no use.
             if let failure = reply.errorMessage.flatMap(RedisFailure.init(notReady:)) { throw failure }
             answer = .probe
+        } else if slot.kind == .role {
+            if let failure = RedisFailure(roleReply: reply) { throw failure }
+            answer = .role(isTold: reply.errorMessage == nil)
         } else if case .integer(let receivers) = reply {
             answer = .publication(receivers: Int(clamping: receivers))
         } else if let message = reply.errorMessage {

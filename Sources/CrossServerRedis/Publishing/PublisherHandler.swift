@@ -22,6 +22,12 @@ final class PublisherHandler: ChannelInboundHandler {
     private var hasStalled = false
     /// A member of a cluster counts its own subscribers only.
     private let countsAllReceivers: Bool
+    /// Whether the server says whether it is a master. What a replica is told reaches its own subscribers alone; in a cluster
+    /// it reaches all.
+    private var tellsRole: Bool
+    /// What the server said to the last publish, if it did not take it.
+    private var refusal: String?
+    private var refusalLoggedAt: NIODeadline?
     private var failure: RedisFailure?
     private var hasEnded = false
     private let ended: EventLoopPromise<RedisFailure>
@@ -36,6 +42,7 @@ final class PublisherHandler: ChannelInboundHandler {
         self.deadline = TimeAmount(link.configuration.publishDeadline)
         self.stalledAfter = TimeAmount(link.configuration.stalledAfter)
         self.countsAllReceivers = if case .cluster = link.node.endpoint { false } else { true }
+        self.tellsRole = self.countsAllReceivers
         self.ended = link.eventLoop.makePromise()
     }
 
@@ -72,6 +79,7 @@ final class PublisherHandler: ChannelInboundHandler {
                 released += slot.bytes
                 switch answer {
                 case .publication(let receivers):
+                    if self.refusal != nil { self.note(refusal: nil) }
                     guard case .completion(let completion) = slot.outcome else {
                         published += 1
                         continue
@@ -82,10 +90,12 @@ final class PublisherHandler: ChannelInboundHandler {
                     completion(.success(Publication(link: self.link.busLink, receivers: known)))
                 case .refused(let message):
                     self.link.counters.failed.add(1)
-                    self.link.publishRefused(message)
+                    if self.refusal != message { self.note(refusal: message) }
                     self.failed(slot, BusError(.refused, "\(self.link.name) refused: \(message)"))
                 case .counts(let counts):
                     self.counts.popFirst()?(self.countsAllReceivers ? counts : nil)
+                case .role(let isTold):
+                    self.tellsRole = isTold
                 case .probe:
                     self.prober.answered()
                     if let latency = self.prober.probe.latency { self.link.measured(latency) }
@@ -93,11 +103,23 @@ final class PublisherHandler: ChannelInboundHandler {
             }
         } catch {
             self.fail(error)
+            if error.kind == .wrongRole { self.link.demoted(error) }
         }
         self.link.outbox.release(released)
         self.link.counters.published.add(published)
         self.flush()
     }
+
+    private func note(refusal: String?) {
+        self.refusal = refusal
+        // Some channels may be allowed, and others not.
+        let now = NIODeadline.now()
+        let isNews = refusal != nil && self.refusalLoggedAt.map { now - $0 > Self.refusalLogInterval } ?? true
+        if isNews { self.refusalLoggedAt = now }
+        self.link.publishRefused(refusal, isNews: isNews)
+    }
+
+    private static let refusalLogInterval = TimeAmount.seconds(60)
 
     private func failed(_ slot: PublishSlot, _ error: BusError) {
         switch slot.outcome {
@@ -114,6 +136,10 @@ final class PublisherHandler: ChannelInboundHandler {
         self.pipeline.probeSent(at: .now())
         var bytes = context.channel.allocator.buffer(capacity: 16)
         bytes.writeCommand("PING", [])
+        if self.tellsRole {
+            self.pipeline.probeSent(.role, at: .now())
+            bytes.writeCommand("ROLE", [])
+        }
         context.writeAndFlush(self.wrapOutboundOut(bytes), promise: nil)
     }
 

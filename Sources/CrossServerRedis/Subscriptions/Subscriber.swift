@@ -1,4 +1,5 @@
 import CrossServerBus
+import Logging
 import NIOCore
 
 /// The subscribing half of a link, on its event loop: what is wanted, across all its connections.
@@ -12,6 +13,8 @@ final class Subscriber {
     private weak var connection: SubscriberHandler?
     private var isFlushScheduled = false
     private var isReceiving = false
+    /// Whether the connection does not answer.
+    private var isSilent = false
 
     init(link: RedisLink) {
         self.link = link
@@ -38,7 +41,7 @@ final class Subscriber {
     }
 
     func wait(for channels: Set<String>, _ wait: SubscriptionWait) {
-        guard self.connection != nil else { return wait.finish(.unusable) }
+        guard self.connection != nil, !self.isSilent else { return wait.finish(.unusable) }
         for channel in channels {
             if let message = self.subscriptions.refusal(of: channel) {
                 return wait.finish(.refused(channel: channel, message: message))
@@ -74,7 +77,27 @@ final class Subscriber {
     func closed(_ connection: SubscriberHandler, _ failure: RedisFailure) {
         guard self.connection === connection else { return }
         self.connection = nil
+        self.isSilent = false
         self.subscriptions.disconnected()
+        self.outOfUse(failure)
+    }
+
+    /// The connection is open, and the server does not answer.
+    func fellSilent(_ connection: SubscriberHandler, _ failure: RedisFailure) {
+        guard self.connection === connection else { return }
+        self.isSilent = true
+        self.outOfUse(failure)
+    }
+
+    /// What is in force on the connection, still is.
+    func answersAgain(_ connection: SubscriberHandler) {
+        guard self.connection === connection else { return }
+        self.isSilent = false
+        self.link.logger.notice("the connection answers again", metadata: ["connection": "\(RedisRole.subscriber)"])
+        self.checkComplete()
+    }
+
+    private func outOfUse(_ failure: RedisFailure) {
         let waiting = self.waits.values.joined()
         self.waits = [:]
         let wasReceiving = self.isReceiving
@@ -137,7 +160,7 @@ final class Subscriber {
     }
 
     private func checkComplete() {
-        guard !self.isReceiving, self.subscriptions.isComplete else { return }
+        guard !self.isReceiving, !self.isSilent, self.subscriptions.isComplete else { return }
         self.isReceiving = true
         self.link.changed(.subscriber, isHealthy: true, nil)
     }

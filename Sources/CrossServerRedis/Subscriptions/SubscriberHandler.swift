@@ -20,6 +20,12 @@ final class SubscriberHandler: ChannelInboundHandler {
     private var failure: RedisFailure?
     private var hasEnded = false
     private var refusedTimer: Scheduled<Void>?
+    /// Why the connection is out of use, although it is open: it does not answer.
+    private var silence: RedisFailure?
+    /// Each time when it falls silent. Ends with it.
+    let silences: AsyncStream<Void>
+    private let silent: AsyncStream<Void>.Continuation
+    private var skippedStrings = 0
     private let ended: EventLoopPromise<RedisFailure>
 
     /// Completed when the connection has ended.
@@ -34,7 +40,10 @@ final class SubscriberHandler: ChannelInboundHandler {
         self.input = RESPInput(limits: link.limits)
         self.prober = Prober(link.configuration)
         self.ended = link.eventLoop.makePromise()
+        (self.silences, self.silent) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
     }
+
+    var isSilent: Bool { self.silence != nil }
 
     func handlerAdded(context: ChannelHandlerContext) {
         self.context = context
@@ -65,6 +74,7 @@ final class SubscriberHandler: ChannelInboundHandler {
         self.input.append(self.unwrapInboundIn(data))
         self.readAt = .now()
         self.prober.probe.heard(at: self.readAt)
+        if self.isSilent { self.answersAgain() }
         var messages = 0
         do throws(RedisFailure) {
             while self.failure == nil {
@@ -104,8 +114,12 @@ final class SubscriberHandler: ChannelInboundHandler {
             try self.answer(kind, elements[1])
             return false
         }
-        guard case .bulkString(let channel) = elements[1], case .bulkString(let payload) = elements[2] else {
-            throw Self.unknown
+        guard case .bulkString(let channel) = elements[1] else { throw Self.unknown }
+        guard case .bulkString(let payload) = elements[2] else {
+            guard elements[2] == .null, self.input.skippedStrings > self.skippedStrings else { throw Self.unknown }
+            self.skippedStrings = self.input.skippedStrings
+            if let name = self.subscriber.name(of: channel) { self.link.messageTooLong(on: name) }
+            return false
         }
         return self.received(payload, on: channel)
     }
@@ -147,7 +161,22 @@ final class SubscriberHandler: ChannelInboundHandler {
     }
 
     private func probeFailed() {
-        self.fail(RedisFailure(.unanswered, "a probe was not answered within \(self.link.configuration.probeDeadline)"))
+        guard !self.isSilent else { return }
+        let deadline = self.link.configuration.probeDeadline
+        let silence = RedisFailure(.unanswered, "a probe was not answered within \(deadline)")
+        self.silence = silence
+        self.subscriber.fellSilent(self, silence)
+        self.silent.yield()
+    }
+
+    private func answersAgain() {
+        self.silence = nil
+        self.prober.goOn()
+        self.subscriber.answersAgain(self)
+    }
+
+    func giveUpIfSilent() {
+        if let silence = self.silence { self.fail(silence) }
     }
 
     private func scheduleRetryOfRefused() {
@@ -179,6 +208,7 @@ final class SubscriberHandler: ChannelInboundHandler {
         self.refusedTimer?.cancel()
         let failure = self.failure ?? .closedByServer
         self.subscriber.closed(self, failure)
+        self.silent.finish()
         self.ended.succeed(failure)
     }
 }

@@ -4,41 +4,6 @@ import Testing
 
 @testable import CrossServerRedis
 
-@Suite struct BackoffTests {
-    private static let backoff = Backoff(
-        initial: .milliseconds(50),
-        maximum: .seconds(2),
-        authentication: .seconds(5)
-    )
-
-    @Test func doublesUpToTheMaximum() {
-        var backoff = Self.backoff
-        let delays = (0..<8).map { _ in backoff.delay(after: .unreachable, lasted: nil, random: 1) }
-        #expect(delays == [50, 100, 200, 400, 800, 1_600, 2_000, 2_000].map { .milliseconds($0) })
-        for _ in 0..<1_000 { _ = backoff.delay(after: .unreachable, lasted: nil, random: 1) }
-        #expect(backoff.delay(after: .unreachable, lasted: nil, random: 0) == .seconds(1))
-    }
-
-    @Test(arguments: [(0, 25), (0.5, 37.5), (1, 50), (7, 50), (-1, 25)])
-    func isShortenedByUpToAHalf(random: Double, milliseconds: Double) {
-        var backoff = Self.backoff
-        #expect(backoff.delay(after: .lost, lasted: nil, random: random) == .milliseconds(milliseconds))
-    }
-
-    @Test func onlyAConnectionThatLastedStartsAnew() {
-        var backoff = Self.backoff
-        for _ in 0..<3 { _ = backoff.delay(after: .unreachable, lasted: nil, random: 1) }
-        #expect(backoff.delay(after: .lost, lasted: .seconds(1), random: 1) == .milliseconds(400))
-        #expect(backoff.delay(after: .lost, lasted: .seconds(2), random: 1) == .milliseconds(50))
-    }
-
-    @Test func aRefusedPasswordWaitsLong() {
-        var backoff = Self.backoff
-        #expect(backoff.delay(after: .authentication, lasted: nil, random: 1) == .seconds(5))
-        #expect(backoff.delay(after: .authentication, lasted: nil, random: 0) == .seconds(2.5))
-    }
-}
-
 @Suite struct PublishPipelineTests {
     private static let now = NIODeadline.uptimeNanoseconds(1_000)
 

@@ -66,10 +66,34 @@ extension RedisBus.Configuration {
     }
 }
 
+/// How often the connections of a bus are made in a test. That they come back by themselves must not hide why they went.
+enum ExpectedConnections: Sendable {
+    /// Every attempt succeeds, and what it makes lasts.
+    case once
+    /// There is a fault: this often one is made anew.
+    case again(ClosedRange<Int>)
+
+    /// There is a fault, and none that is there goes.
+    static let neverAgain = Self.again(0...0)
+
+    func check(_ bus: RedisBus, _ location: SourceLocation) {
+        let statistics = bus.statistics
+        switch self {
+        case .once:
+            #expect(statistics.reconnects == 0, sourceLocation: location)
+            #expect(statistics.failedAttempts == 0, sourceLocation: location)
+        case .again(let expected):
+            #expect(expected.contains(statistics.reconnects), "\(statistics)", sourceLocation: location)
+        }
+    }
+}
+
 /// Runs a bus for the time of a test and waits for its end.
 func withBus<Result: Sendable>(
     _ nodes: [RedisNode],
     _ configuration: RedisBus.Configuration = .quick(),
+    connections: ExpectedConnections = .once,
+    sourceLocation: SourceLocation = #_sourceLocation,
     _ body: (RedisBus, BusRecorder) async throws -> Result
 ) async throws -> Result {
     let bus = try RedisBus(
@@ -85,6 +109,7 @@ func withBus<Result: Sendable>(
         let result: Result
         do {
             result = try await body(bus, recorder)
+            connections.check(bus, sourceLocation)
         } catch {
             group.cancelAll()
             throw error

@@ -120,6 +120,14 @@ final class RedisServerProcess {
         }
     }
 
+    /// Since it was started, that of this question included.
+    func connectionsReceived() throws -> Int {
+        let line = try self.cli("INFO", "stats").split(whereSeparator: \.isNewline).first {
+            $0.hasPrefix("total_connections_received:")
+        }
+        return line.flatMap { Int($0.drop { $0 != ":" }.dropFirst()) } ?? -1
+    }
+
     func subscribers(of channel: String) throws -> Int {
         let lines = try self.cli("PUBSUB", "NUMSUB", channel).split(separator: "\n")
         return lines.count == 2 ? Int(lines[1]) ?? -1 : -1

@@ -10,6 +10,7 @@ final class ScriptedRedis: Sendable {
 
     private let script: Mutex<Script>
     private let accepted = Mutex(0)
+    private let muted = Mutex(0)
     private let channel: any Channel
 
     private init(_ script: @escaping Script, channel: any Channel, handler: Box) {
@@ -42,6 +43,12 @@ final class ScriptedRedis: Sendable {
         self.script.withLock { $0 = script }
     }
 
+    /// The connections that are there get no answer any more, and stay open.
+    func mute() {
+        let count = self.connections
+        self.muted.withLock { $0 = count }
+    }
+
     func stop() async throws {
         try await self.channel.close()
     }
@@ -72,13 +79,18 @@ final class ScriptedRedis: Sendable {
         private let server: () -> ScriptedRedis?
         private var parser = RESPCommandParser()
         private var bytes = ByteBuffer()
+        private var number = 0
 
         init(_ server: @escaping () -> ScriptedRedis?) {
             self.server = server
         }
 
         func channelActive(context: ChannelHandlerContext) {
-            self.server()?.accepted.withLock { $0 += 1 }
+            self.number =
+                self.server()?.accepted.withLock { accepted in
+                    accepted += 1
+                    return accepted
+                } ?? 0
         }
 
         func channelRead(context: ChannelHandlerContext, data: NIOAny) {
@@ -86,7 +98,9 @@ final class ScriptedRedis: Sendable {
             self.bytes.writeBuffer(&new)
             do {
                 while let command = try self.parser.next(from: &self.bytes) {
-                    guard let answer = self.server()?.answer(command.map { String(buffer: $0) }) else { continue }
+                    guard let server = self.server(), server.muted.withLock({ $0 }) < self.number,
+                        let answer = server.answer(command.map { String(buffer: $0) })
+                    else { continue }
                     if answer.isEmpty { return context.close(promise: nil) }
                     context.writeAndFlush(self.wrapOutboundOut(ByteBuffer(string: answer)), promise: nil)
                 }
