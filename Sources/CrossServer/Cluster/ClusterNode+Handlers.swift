@@ -29,13 +29,6 @@ struct ClusterListeners: Sendable {
 // Handlers begin on the event loop that brings the message, in the order of one sender's messages. Plain ones end there;
 // asynchronous ones go on beside each other: two servers that ask each other from a handler would otherwise wait for ever.
 extension ClusterNode {
-    /// This server's own events are handled in the loop's next turn, so that a handler may send the event that it handles.
-    func handleLocally(_ event: String, _ payload: Payload, requestNumber: UInt64?, isSystem: Bool = false) {
-        let message = CrossServerEvent(event: event, sender: self.name, payload: payload)
-        let reply = requestNumber.map { ServerReply(node: self, requester: .local($0)) }
-        self.eventLoop.execute { isSystem ? self.answer(message, reply) : self.handle(message, reply) }
-    }
-
     func handle(_ event: CrossServerEvent, _ reply: ServerReply?) {
         if self.configuration.cluster.isObserver {
             guard reply?.understandsFailures == true else { return }
