@@ -41,8 +41,8 @@ public protocol Bus: Sendable {
 
     /// Waits until the channels are subscribed on every link that is usable.
     ///
-    /// - Throws: ``BusError`` with `notConnected` when no link is usable within the timeout, `subscriptionFailed` when
-    ///   a link refuses; `CancellationError`.
+    /// - Throws: ``BusError`` with `notConnected` when no link is usable within the timeout or one does not answer,
+    ///   `subscriptionFailed` when a link refuses; `CancellationError`.
     func subscribed(to channels: [String], within timeout: Duration) async throws
 
     /// Asks how many subscribers the channels have on a link.

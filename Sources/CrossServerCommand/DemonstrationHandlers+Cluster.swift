@@ -38,22 +38,18 @@ extension WebSocketCrossServerAdapter {
             }
             return ["members": try Payload(encoding: members), "missing": answer.missing.payload]
         }
-        self.onWebSocketEvent("askClient") { socket, payload, reply in
+        // The client that asks can go on meanwhile.
+        self.onWebSocketEvent("askClient", options: .concurrent) { socket, payload, reply in
             guard let reply else { return }
             let id = try payload.required("id")
             let question: Payload = ["text": payload["text"] ?? .absent]
-            // Not awaited: the client that asks can go on meanwhile. It ends with the timeout, or with the server.
-            Task {
-                do {
-                    let answer = try await self.emit(toSocketId: id, "question", question, timeout: .seconds(30))
-                    reply(["answer": answer])
-                } catch let error as RequestFailure {
-                    reply(["error": Payload(error.message)])
-                } catch let error as CrossServerError {
-                    reply(["error": Payload(error.message)])
-                } catch {
-                    reply(["error": Payload("\(error)")])
-                }
+            do {
+                let answer = try await self.emit(toSocketId: id, "question", question, timeout: .seconds(30))
+                reply(["answer": answer])
+            } catch let error as RequestFailure {
+                reply(["error": Payload(error.message)])
+            } catch let error as CrossServerError {
+                reply(["error": Payload(error.message)])
             }
         }
     }

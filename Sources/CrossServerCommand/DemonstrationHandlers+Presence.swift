@@ -7,7 +7,7 @@ extension WebSocketCrossServerAdapter {
     func addPresenceHandlers() {
         self.onWebSocketEvent("watchRoom") { socket, payload, reply async throws in
             let room = WatchedRoom(id: try payload.required("roomId"), namespace: payload.namespace)
-            var watched = socket[WatchedRooms.self] ?? [:]
+            let watched = socket[WatchedRooms.self] ?? [:]
             guard watched[room] != nil || watched.count < WatchedRooms.limit else {
                 reply?(["error": "too many rooms are watched"])
                 return
@@ -22,8 +22,7 @@ extension WebSocketCrossServerAdapter {
                         self.logger.debug("a change of a room was not told", metadata: ["error": "\(LogText(error))"])
                     }
                 }
-                watched.updateValue(presence, forKey: room)?.cancel()
-                socket[WatchedRooms.self] = watched
+                socket.update(WatchedRooms.self) { $0.put(presence, for: room) }?.cancel()
                 reply?(["members": try Payload(encoding: presence.members), "missing": presence.missing.payload])
             } catch let error as CrossServerError {
                 reply?(["error": Payload(error.message)])
@@ -31,7 +30,7 @@ extension WebSocketCrossServerAdapter {
         }
         self.onWebSocketEvent("unwatchRoom") { socket, payload, reply in
             let room = WatchedRoom(id: try payload.required("roomId"), namespace: payload.namespace)
-            socket[WatchedRooms.self]?.removeValue(forKey: room)?.cancel()
+            socket.update(WatchedRooms.self) { $0.put(nil, for: room) }?.cancel()
             reply?([:])
         }
         self.onWebSocketEvent(.close) { socket, _, _, _ in
@@ -61,4 +60,15 @@ private struct WatchedRoom: Hashable, Sendable {
 private enum WatchedRooms: ClientSocketKey {
     static let limit = 16
     typealias Value = [WatchedRoom: RoomPresence]
+}
+
+extension [WatchedRoom: RoomPresence]? {
+    /// - Returns: what was there before.
+    fileprivate mutating func put(_ presence: RoomPresence?, for room: WatchedRoom) -> RoomPresence? {
+        var rooms = self ?? [:]
+        defer { self = rooms }
+        let previous = rooms[room]
+        rooms[room] = presence
+        return previous
+    }
 }

@@ -1,4 +1,5 @@
 import CrossServer
+import CrossServerBus
 
 extension WebSocketCrossServerAdapter {
     /// The handlers of `crossserver serve`.
@@ -16,11 +17,13 @@ extension WebSocketCrossServerAdapter {
             reply?(["count": Payload(self.socketCount(inRoom: room, in: namespace))])
         }
         self.onWebSocketEvent(.connection) { socket, request in
-            guard let id = request.parameters["id"], !id.isEmpty else { return socket.close(.authenticationFailed) }
+            guard let id = request.parameters["id"], !id.isEmpty else {
+                throw ConnectionRejection(.authenticationFailed)
+            }
             do {
                 try self.setUserSocket(id, socket)?.close(.replacedByAnotherLogin)
             } catch let error as CrossServerError where error.code == .invalidName {
-                socket.close(.authenticationFailed)
+                throw ConnectionRejection(.authenticationFailed)
             }
         }
         self.onWebSocketEvent("echo") { _, payload, reply in
@@ -30,8 +33,11 @@ extension WebSocketCrossServerAdapter {
             reply?(["msg": Payload("\(self.serverName) heard you")])
         }
         self.onRoomEvent("joinRoom") { room, namespace, id in
-            try self.joinRoom(room, in: namespace, id)
-            return "joined \(room)"
+            // Who has the reply misses nothing that is sent to the room from then on.
+            switch try await self.joinRoom(room, in: namespace, id) {
+            case .inForce: return "joined \(room)"
+            case .pending: return "joined \(room); other servers cannot be reached now"
+            }
         }
         self.onRoomEvent("leaveRoom") { room, namespace, id in
             self.leaveRoom(room, in: namespace, id) ? "left \(room)" : "you were not in \(room)"
@@ -48,9 +54,9 @@ extension WebSocketCrossServerAdapter {
 
     private func onRoomEvent(
         _ event: String,
-        _ change: @escaping @Sendable (_ room: String, _ namespace: String, _ id: String) throws -> String
+        _ change: @escaping @Sendable (_ room: String, _ namespace: String, _ id: String) async throws -> String
     ) {
-        self.onWebSocketEvent(event) { socket, payload, reply in
+        self.onWebSocketEvent(event) { socket, payload, reply async throws in
             guard let id = socket.id else { throw RequestFailure(code: "NO_ID", message: "this connection has no id") }
             guard let room = payload["roomId"]?.name, !room.isEmpty else {
                 reply?(["error": "roomId is missing"])
@@ -58,10 +64,12 @@ extension WebSocketCrossServerAdapter {
             }
             let namespace = payload["namespace"]?.name ?? "chat"
             do {
-                let message = try change(room, namespace, id)
+                let message = try await change(room, namespace, id)
                 let members = self.socketCount(inRoom: room, in: namespace)
                 reply?(["msg": Payload(message), "members": Payload(members)])
             } catch let error as CrossServerError {
+                reply?(["error": Payload(error.message)])
+            } catch let error as BusError {
                 reply?(["error": Payload(error.message)])
             }
         }

@@ -44,7 +44,7 @@ extension RedisBus {
             case .refused(let channel, let message):
                 throw BusError(.subscriptionFailed, "\(link.name) does not subscribe \(channel): \(message)")
             case .timedOut:
-                throw BusError(.subscriptionFailed, "\(link.name) did not answer within the time")
+                throw BusError(.notConnected, "\(link.name) did not answer within the time")
             }
         }
         return isConfirmed

@@ -158,6 +158,11 @@ public struct CallbackID: Sendable, Equatable {
         self.literal = text.slice(token.range)
     }
 
+    /// Whether who sent the request tells a failure from success: its id begins with `~`. Those of the original never do.
+    package var understandsFailures: Bool {
+        self.literal.getInteger(at: self.literal.readerIndex + 1, as: UInt8.self) == UInt8(ascii: "~")
+    }
+
     /// The id's value.
     public var string: String { Payload(unchecked: self.literal).string ?? "" }
 }

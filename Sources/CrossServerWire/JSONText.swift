@@ -69,6 +69,24 @@ enum JSONText {
         return (count, isWellFormed)
     }
 
+    /// The value of a string whose content (without quotes) the scanner has accepted, with its lone surrogates.
+    static func unescapedUnits(_ content: UnsafeRawBufferPointer) -> [UInt16] {
+        var units: [UInt16] = []
+        var rest = content[...]
+        while let backslash = rest.firstIndex(of: UInt8(ascii: "\\")), backslash + 1 < rest.endIndex {
+            units += String(decoding: rest[..<backslash], as: UTF8.self).utf16
+            let escape = content[backslash + 1]
+            if escape == UInt8(ascii: "u") {
+                units.append(UInt16(truncatingIfNeeded: Self.unit(in: content, at: backslash + 2)))
+                rest = rest[min(backslash + 6, rest.endIndex)...]
+            } else {
+                units.append(UInt16(Self.value(ofEscape: escape)))
+                rest = rest[(backslash + 2)...]
+            }
+        }
+        return units + String(decoding: rest, as: UTF8.self).utf16
+    }
+
     private static func value(ofEscape byte: UInt8) -> UInt8 {
         switch byte {
         case UInt8(ascii: "b"): 0x08

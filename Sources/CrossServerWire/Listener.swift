@@ -14,13 +14,25 @@ package final class Listener<Arguments>: Sendable {
     package let tag: String?
     @usableFromInline
     package let isOnce: Bool
+    /// Whether what comes next does not wait for its end.
+    package let isConcurrent: Bool
+    /// Whether the end of its connection does not cancel it.
+    package let outlivesConnection: Bool
     @usableFromInline
     let isActive = Atomic<Bool>(true)
 
-    package init(_ body: Body, tag: String?, once: Bool) {
+    package init(
+        _ body: Body,
+        tag: String?,
+        once: Bool,
+        isConcurrent: Bool = false,
+        outlivesConnection: Bool = false
+    ) {
         self.body = body
         self.tag = tag
         self.isOnce = once
+        self.isConcurrent = isConcurrent
+        self.outlivesConnection = outlivesConnection
     }
 
     /// Whether the listener may run now. A once listener may exactly one time, whoever asks and however often.

@@ -9,8 +9,8 @@ import Foundation
 /// The payload of a message: JSON text that is passed on unchanged and decoded only when somebody asks.
 ///
 /// A payload always holds one valid JSON value, or nothing (``absent``, JavaScript's `undefined`). It can be written as
-/// a literal: `["msg": "hi", "members": 3]`.
-public struct Payload: Sendable, Equatable {
+/// a literal: `["msg": "hi", "members": 3]`. Two payloads are equal when they hold the same JSON value, however it is written.
+public struct Payload: Sendable {
     /// The JSON text in UTF-8; empty when the payload is absent.
     public let buffer: ByteBuffer
 
@@ -114,7 +114,7 @@ public struct Payload: Sendable, Equatable {
         }
     }
 
-    private static func scan<Result>(
+    static func scan<Result>(
         _ buffer: ByteBuffer,
         _ body: (inout JSONScanner) throws(JSONError) -> Result
     ) throws(JSONError) -> Result {

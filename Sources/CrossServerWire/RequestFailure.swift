@@ -1,7 +1,7 @@
 /// An error that a handler throws to answer a request with a failure that the client may see.
 ///
-/// The reply carries `"error": {"code": …, "message": …}` for clients that know it, and the payload
-/// `{"error": message}` for those that do not. Any other error that a handler throws is logged, and the client sees only
+/// The reply carries `"error": {"code": …, "message": …}` and the payload `{"error": message}`, and goes to clients that
+/// know it; those of the Node.js library get none. Any other error that a handler throws is logged, and the client sees only
 /// ``internalError``.
 public struct RequestFailure: Error, Hashable, Sendable, Codable, CustomStringConvertible {
     /// What a program can act on.

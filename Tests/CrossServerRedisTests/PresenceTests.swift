@@ -57,6 +57,6 @@ import Testing
 extension WebSocketCrossServerAdapter {
     /// Without waiting for the room's channel.
     fileprivate func join(_ id: String) throws {
-        try self.joinRoom("r", in: "n", id)
+        try self.joinRoomWithoutWaiting("r", in: "n", id)
     }
 }

@@ -111,14 +111,36 @@ private struct Note: Event {
                 let failure = await #expect(throws: RequestFailure.self) { try await client.request(event) }
                 #expect(failure == .internalError)
             }
-            client.send(#"{"event":"told","callbackId":"c"}"#)
+            client.send(#"{"event":"told","callbackId":"~c"}"#)
             #expect(
                 try await client.nextText()
-                    == #"{"payload":{"error":"not today"},"callbackId":"c","error":{"code":"NO","message":"not today"}}"#
+                    == #"{"payload":{"error":"not today"},"callbackId":"~c","error":{"code":"NO","message":"not today"}}"#
             )
             #expect(server.adapter.statistics.handlerFailures == 2)
             let unknown = await #expect(throws: RequestFailure.self) { try await client.request("unknown") }
             #expect(unknown?.code == "UNKNOWN_EVENT")
+        }
+    }
+
+    /// It would take a failure for an answer.
+    @Test func aClientOfTheOriginalHearsNothingOfFailures() async throws {
+        struct Secret: Error {}
+        try await withServer { adapter in
+            adapter.onWebSocketEvent("throws") { _, _, _ in throw Secret() }
+            adapter.onWebSocketEvent("fails") { _, _, reply in reply?.fail(.invalidPayload("no")) }
+            adapter.onWebSocketEvent(Say.self) { say, _ in Say.Reply(heardBy: say.msg.count) }
+            adapter.onWebSocketEvent("echo") { _, payload, reply in reply?(payload) }
+        } run: { server in
+            let client = try await server.connect()
+            for event in ["throws", "fails", "say", "unknown"] {
+                client.send(#"{"event":"\#(event)","callbackId":"mwpq9f93-qrat-1"}"#)
+                client.send(#"{"event":"\#(event)","callbackId":"a~"}"#)
+            }
+            client.send(#"{"event":"echo","payload":1,"callbackId":"mwpq9f93-qrat-2"}"#)
+            #expect(try await client.nextText() == #"{"payload":1,"callbackId":"mwpq9f93-qrat-2"}"#)
+            client.send(#"{"event":"unknown","callbackId":"~x"}"#)
+            #expect(try await client.nextText().contains(#""callbackId":"~x","error":{"code":"UNKNOWN_EVENT""#))
+            #expect(server.adapter.statistics.handlerFailures == 2)
         }
     }
 
@@ -227,6 +249,20 @@ private struct Note: Event {
             client.send("no JSON")
             try await eventually { order.withLock { $0.count } == 5 }
             #expect(order.withLock { $0 } == ["e", #"{"event":"e"}"#, "client-ping", "", "no JSON"])
+        }
+    }
+
+    @Test func theMessageEventChangesNothing() async throws {
+        let seen = Mutex(0)
+        try await withServer { adapter in
+            adapter.onWebSocketEvent(.message) { _, _ in seen.withLock { $0 += 1 } }
+        } run: { server in
+            let client = try await server.connect()
+            let failure = await #expect(throws: RequestFailure.self) { try await client.request("unknown") }
+            #expect(failure?.code == "UNKNOWN_EVENT")
+            client.send("no JSON")
+            try await eventually { seen.withLock { $0 } == 2 }
+            #expect(server.adapter.statistics.invalidMessages == 1)
         }
     }
 

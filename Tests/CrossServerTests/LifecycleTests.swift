@@ -91,6 +91,37 @@ import Testing
     }
 
     private enum NameKey: ClientSocketKey { typealias Value = String }
+    private enum CountKey: ClientSocketKey { typealias Value = Int }
+
+    @Test func aValueIsChangedInOneStep() async throws {
+        try await withServer { adapter in
+            adapter.onWebSocketEvent(.connection) { socket, _ in try adapter.setUserSocket("1", socket) }
+        } run: { server in
+            _ = try await server.connect()
+            try await eventually { server.adapter.socket(forID: "1") != nil }
+            let socket = try #require(server.adapter.socket(forID: "1"))
+            #expect(socket[CountKey.self] == nil)
+            await withTaskGroup { tasks in
+                for _ in 0..<4 {
+                    tasks.addTask {
+                        for _ in 0..<1_000 { socket.update(CountKey.self) { count in count = (count ?? 0) + 1 } }
+                    }
+                }
+            }
+            #expect(socket[CountKey.self] == 4_000)
+            #expect(socket.update(CountKey.self) { $0.take() } == 4_000)
+            #expect(socket[CountKey.self] == nil)
+            socket[CountKey.self] = 1
+            struct Stop: Error {}
+            #expect(throws: Stop.self) {
+                try socket.update(CountKey.self) { count in
+                    count = 2
+                    throw Stop()
+                }
+            }
+            #expect(socket[CountKey.self] == 1)
+        }
+    }
 
     @Test func theApplicationClosesWithItsCodeAndReason() async throws {
         try await withServer { adapter in
@@ -107,6 +138,60 @@ import Testing
             let code = try await server.connect("/?how=code").closed()
             #expect(code == WebSocketClose(code: 4_321, reason: "because", wasClean: true))
             await #expect(throws: WebSocketHandshakeError.closed) { try await server.connect("/?how=cut") }
+        }
+    }
+
+    @Test(arguments: [
+        ("reject", 4_011, "Auth failure"), ("other", 4_321, "not you"), ("error", 1_011, ""), ("", 1_011, ""),
+    ])
+    func whatAConnectionListenerThrowsRefusesTheClient(how: String, code: UInt16, reason: String) async throws {
+        struct Unexpected: Error {}
+        let handled = Mutex(0)
+        let (release, continuation) = AsyncStream.makeStream(of: Void.self)
+        try await withServer { adapter in
+            adapter.onWebSocketEvent(.connection) { socket, request in
+                for await _ in release { break }
+                switch request.parameters["id"] {
+                case "reject": throw ConnectionRejection(.authenticationFailed)
+                case "other": throw ConnectionRejection(4_321, reason: "not you")
+                case "error": throw Unexpected()
+                // An empty id cannot be bound.
+                default: try adapter.setUserSocket(request.parameters["id"] ?? "", socket)
+                }
+            }
+            adapter.onWebSocketEvent(.connection) { _, _ in handled.withLock { $0 += 1 } }
+            adapter.onWebSocketEvent("e") { _, _, _ in handled.withLock { $0 += 1 } }
+        } run: { server in
+            let client = try await server.connect("/?id=\(how)")
+            for _ in 0..<3 { client.emit("e") }
+            try await eventually { server.adapter.statistics.messagesReceived == 3 }
+            continuation.yield()
+            #expect(
+                try await client.closed() == WebSocketClose(code: .init(rawValue: code), reason: reason, wasClean: true)
+            )
+            try await eventually { server.adapter.socketClientCount == 0 }
+            #expect(handled.withLock { $0 } == 0)
+            #expect(server.adapter.statistics.handlerFailures == (code == 1_011 ? 1 : 0))
+        }
+    }
+
+    @Test func aClientThatIsClosedAtTheBeginningIsNotHandled() async throws {
+        let handled = Mutex(0)
+        let (release, continuation) = AsyncStream.makeStream(of: Void.self)
+        try await withServer { adapter in
+            adapter.onWebSocketEvent(.connection) { socket, _ in
+                for await _ in release { break }
+                socket.close(.authenticationFailed)
+            }
+            adapter.onWebSocketEvent("e") { _, _, _ in handled.withLock { $0 += 1 } }
+        } run: { server in
+            let client = try await server.connect()
+            client.emit("e")
+            try await eventually { server.adapter.statistics.messagesReceived == 1 }
+            continuation.yield()
+            #expect(try await client.closed().code == .authenticationFailed)
+            try await eventually { server.adapter.socketClientCount == 0 }
+            #expect(handled.withLock { $0 } == 0)
         }
     }
 

@@ -43,8 +43,8 @@ final class LogLines: Sendable {
             adapter.onWebSocketEvent("try") { socket, _, reply in
                 for (what, body) in [
                     ("id", { _ = try adapter.setUserSocket(name, socket) }),
-                    ("room", { _ = try adapter.joinRoom(name, in: "n", "id") }),
-                    ("namespace", { _ = try adapter.joinRoom("r", in: name, "id") }),
+                    ("room", { _ = try adapter.joinRoomWithoutWaiting(name, in: "n", "id") }),
+                    ("namespace", { _ = try adapter.joinRoomWithoutWaiting("r", in: name, "id") }),
                     ("event's name", { try adapter.emitCrossServer(name) }),
                 ] as [(String, () throws -> Void)] {
                     let error = #expect(throws: CrossServerError.self) { try body() }

@@ -170,8 +170,8 @@ import Testing
             let adapter = server.adapter
             let socket = try #require(adapter.socket(forID: "1"))
             for call in [
-                { try adapter.joinRoom(name, in: "chat", "1") },
-                { try adapter.joinRoom("r", in: name, "1") },
+                { try adapter.joinRoomWithoutWaiting(name, in: "chat", "1") },
+                { try adapter.joinRoomWithoutWaiting("r", in: name, "1") },
                 { _ = try adapter.setUserSocket(name, socket) },
             ] {
                 let error = #expect(throws: CrossServerError.self, performing: call)

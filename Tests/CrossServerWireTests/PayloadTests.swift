@@ -33,6 +33,51 @@ import Testing
         #expect((payload.array != nil) == (json == "[1]"))
     }
 
+    @Test(arguments: [
+        (#"{"a":1,"b":[1, 2]}"#, #"{ "b" : [1,2], "a" : 1 }"#), ("1", "1.0"), ("100", "1e2"), ("0.001", "1E-3"),
+        ("-0", "0e7"), ("12345678901234567890.5", "1234567890123456789.05e1"), ("1e00000000000000000002", "100"),
+        (#""é\n""#, #""\u00e9\u000a""#), (#""\ud83d\ude00""#, #""😀""#), (#"{"a":1,"a":2}"#, #"{"a":2}"#),
+        (#"{"\u0061":null}"#, #"{"a":null}"#), ("[]", "[ ]"), (#""\/""#, #""/""#),
+        ("1e999999999999999999", "1e999999999999999999 "),
+    ])
+    func equalValues(left: String, right: String) throws {
+        for (left, right) in [(left, right), ("[\(left)]", "[\(right)]")] {
+            let (left, right) = (try Payload(json: left), try Payload(json: right))
+            #expect(left == right)
+        }
+    }
+
+    @Test(arguments: [
+        ("1", "-1"), ("9007199254740993", "9007199254740992"), ("[1,2]", "[2,1]"), ("[1]", "[1,1]"), ("null", "false"),
+        ("true", "false"), (#""1""#, "1"), (#"{"a":1}"#, #"{"a":1,"b":2}"#), (#"{"a":1}"#, #"{"b":1}"#), ("[]", "{}"),
+        (#""\ud800""#, #""\ud801""#), (#""\u00e9""#, #""e\u0301""#), (#"{"\u00e9":1}"#, #"{"e\u0301":1}"#),
+        ("1e999999999999999999", "1e999999999999999998"), ("1e1", "1e-1"), ("0.1", "0.01"),
+    ])
+    func differentValues(left: String, right: String) throws {
+        let (left, right) = (try Payload(json: left), try Payload(json: right))
+        #expect(left != right)
+        #expect(left != .absent && .absent != left)
+    }
+
+    @Test func deepValuesAreCompared() throws {
+        let depth = 500
+        func nested(_ inner: String) throws -> Payload {
+            try Payload(json: String(repeating: "[", count: depth) + inner + String(repeating: "]", count: depth))
+        }
+        let (left, right) = (try nested(#"{"a":1,"b":2}"#), try nested(#"{"b":2,"a":1}"#))
+        #expect(left == right)
+        let other = try nested(#"{"a":1,"b":3}"#)
+        #expect(left != other)
+    }
+
+    /// The order of its keys is random.
+    @Test func whatIsEncodedTwiceIsEqual() throws {
+        let values = Dictionary(uniqueKeysWithValues: (0..<50).map { ("\($0)", Double($0) / 4) })
+        let left = try Payload(encoding: values)
+        let right = try Payload(encoding: Dictionary(uniqueKeysWithValues: values.shuffled()))
+        #expect(left == right)
+    }
+
     @Test(arguments: ["", " ", "{", "1 2", "x"])
     func refusesWhatIsNotOneValue(json: String) {
         #expect(throws: JSONError.self) { try Payload(json: json) }

@@ -75,7 +75,7 @@ final class LoadServer: Sendable {
         }
         self.adapter.onWebSocketEvent(.connection) { socket, _ in
             try self.adapter.setUserSocket(Command.client, socket)
-            try self.adapter.joinRoom(Command.room, in: Command.namespace, Command.client)
+            try await self.adapter.joinRoom(Command.room, in: Command.namespace, Command.client)
         }
         while self.adapter.listeningAddress == nil { try await Task.sleep(for: .milliseconds(10)) }
         let port = self.adapter.listeningAddress?.port ?? 0

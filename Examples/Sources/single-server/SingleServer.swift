@@ -36,7 +36,7 @@ struct SingleServer: AsyncParsableCommand {
 
         adapter.onWebSocketEvent("joinRoom") { socket, _, reply in
             guard let id = socket.id else { return }
-            try adapter.joinRoom("1000", in: "testRoom", id)
+            try await adapter.joinRoom("1000", in: "testRoom", id)
             reply?(["msg": "you are in the room"])
         }
 

@@ -17,6 +17,10 @@ extension WebSocketCrossServerAdapter.Configuration {
             ("limits.maximumNameLength", limits.maximumNameLength),
             ("limits.maximumQueuedMessages", limits.maximumQueuedMessages),
             ("limits.maximumQueuedBytes", limits.maximumQueuedBytes),
+            ("limits.maximumReadAheadMessages", limits.maximumReadAheadMessages),
+            ("limits.maximumReadAheadBytes", limits.maximumReadAheadBytes),
+            ("limits.maximumLingeringClients", limits.maximumLingeringClients),
+            ("limits.maximumConcurrentHandlersPerClient", limits.maximumConcurrentHandlersPerClient),
             ("limits.maximumOutstandingRequestsPerClient", limits.maximumOutstandingRequestsPerClient),
             ("limits.maximumQueuedDeliveries", limits.maximumQueuedDeliveries),
             ("limits.outbound.maximumWaitingBytes", limits.outbound.maximumWaitingBytes),
@@ -33,6 +37,8 @@ extension WebSocketCrossServerAdapter.Configuration {
             ("backgroundTimeout", self.backgroundTimeout),
             ("limits.handshakeTimeout", limits.handshakeTimeout),
             ("limits.closeTimeout", limits.closeTimeout),
+            ("limits.handlerEndTimeout", limits.handlerEndTimeout),
+            ("limits.maximumPause", limits.maximumPause),
         ]
         for (name, value) in times where value <= .zero {
             throw CrossServerError(.invalidConfiguration, "\(name) must be longer than 0, not \(value)")

@@ -2,22 +2,35 @@ package import CrossServerWebSocket
 package import NIOCore
 import Synchronization
 
-/// Counts connections from the accept on, in all and per address, and says when the last one has gone.
+/// Counts connections from the accept on, in all and per address, and clients whose connection has ended while handlers of
+/// theirs run. Says when the last one has gone.
 package final class ConnectionTable: Sendable {
     private let maximum: Int
     private let maximumPerAddress: Int?
+    private let maximumLingering: Int
     private let state = Mutex(State())
 
     private struct State {
         var count = 0
-        /// Those of them that have shaken hands.
+        /// Those that have shaken hands, until no handler of theirs runs any more.
         var clients = 0
+        /// Those of them whose connection has ended.
+        var lingering = 0
         var byAddress: [String: Int] = [:]
         /// Opened when the last connection has gone.
         var gates: [Gate] = []
+
+        var isEmpty: Bool { self.count == 0 && self.lingering == 0 }
+
+        mutating func remove(_ admission: Admission) {
+            self.count -= 1
+            if let address = admission.address, let count = self.byAddress[address] {
+                self.byAddress[address] = count > 1 ? count - 1 : nil
+            }
+        }
     }
 
-    /// One connection that was let in. To be released once.
+    /// One connection that was let in. To be given back once.
     package struct Admission: Sendable {
         fileprivate let address: String?
     }
@@ -35,9 +48,16 @@ package final class ConnectionTable: Sendable {
     package init(limits: Limits) {
         self.maximum = limits.maximumConnections
         self.maximumPerAddress = limits.maximumConnectionsPerAddress
+        self.maximumLingering = limits.maximumLingeringClients
     }
 
-    var count: Int { self.state.withLock { $0.count } }
+    /// Those that are connected, and those whose handlers run yet.
+    var count: Int { self.state.withLock { $0.count + $0.lingering } }
+
+    /// Clients whose connection has ended, and not all of their handlers.
+    var lingeringCount: Int { self.state.withLock { $0.lingering } }
+
+    /// Those that have shaken hands, until no handler of theirs runs any more.
     var clients: Int { self.state.withLock { $0.clients } }
 
     package func admit(_ remoteAddress: SocketAddress?) -> Result {
@@ -51,7 +71,7 @@ package final class ConnectionTable: Sendable {
         }
     }
 
-    /// A connection that was let in has shaken hands: it is to be released as a client.
+    /// A connection that was let in has shaken hands.
     func opened() {
         self.state.withLock { $0.clients += 1 }
     }
@@ -63,21 +83,38 @@ package final class ConnectionTable: Sendable {
     }
 
     private func refusal(of address: String?, _ state: State) -> Refusal? {
-        guard state.count < self.maximum else { return .tooMany }
+        guard state.count < self.maximum, state.lingering < self.maximumLingering else { return .tooMany }
         if let address, let maximumPerAddress, state.byAddress[address, default: 0] >= maximumPerAddress {
             return .tooManyOfAddress
         }
         return nil
     }
 
-    package func release(_ admission: Admission, isClient: Bool = false) {
+    /// A connection has ended that is no client's.
+    package func release(_ admission: Admission) {
+        self.change { $0.remove(admission) }
+    }
+
+    /// A client's connection has ended: its place is free. ``handlersEnded()`` must follow.
+    func connectionEnded(_ admission: Admission) {
+        self.change { state in
+            state.remove(admission)
+            state.lingering += 1
+        }
+    }
+
+    /// No handler of a client runs any more whose connection has ended.
+    func handlersEnded() {
+        self.change { state in
+            state.lingering -= 1
+            state.clients -= 1
+        }
+    }
+
+    private func change(_ body: (inout State) -> Void) {
         let gates = self.state.withLock { state -> [Gate] in
-            state.count -= 1
-            if isClient { state.clients -= 1 }
-            if let address = admission.address, let count = state.byAddress[address] {
-                state.byAddress[address] = count > 1 ? count - 1 : nil
-            }
-            return state.count == 0 ? state.gates : []
+            body(&state)
+            return state.isEmpty ? state.gates : []
         }
         for gate in gates { gate.open() }
     }
@@ -88,14 +125,14 @@ package final class ConnectionTable: Sendable {
     func drained(within limit: Duration) async -> Bool {
         let gate = Gate()
         let isDrained = self.state.withLock { state in
-            if state.count > 0 { state.gates.append(gate) }
-            return state.count == 0
+            if !state.isEmpty { state.gates.append(gate) }
+            return state.isEmpty
         }
         if isDrained { return true }
         await gate.passed(within: limit)
         return self.state.withLock { state in
             state.gates.removeAll { $0 === gate }
-            return state.count == 0
+            return state.isEmpty
         }
     }
 }

@@ -38,18 +38,37 @@ public struct Limits: Sendable {
     /// Whether names and ids may have control characters (C0, C1 and DEL). Otherwise they are an error, as too long ones.
     /// To be set when ids come from a system that has such. Logs show them escaped in any case. False.
     public var allowsControlCharactersInNames = false
+    /// Clients whose connection has ended and whose handlers have not. Beyond: `503 Service Unavailable` to new ones. To be
+    /// raised when very many handlers outlive their connections. 10,000.
+    public var maximumLingeringClients = 10_000
+    /// From the end of a connection, when its handlers are cancelled, to their end. Beyond: the `close` listeners run, and
+    /// the client's id and rooms go, while the handlers go on. 10 s.
+    public var handlerEndTimeout: Duration = .seconds(10)
     /// Messages of one client that wait for its handlers. Beyond: the server stops reading from it until half of them
     /// are done. 64.
     public var maximumQueuedMessages = 64
     /// Bytes of messages of one client that wait for its handlers. Beyond: as above. 1 MiB.
     public var maximumQueuedBytes = 1 << 20
+    /// Messages that may wait beyond ``maximumQueuedMessages`` while the client owes the server the reply to a request or
+    /// the answer to a ping, which may be behind them. Beyond: the server stops reading. To be raised when handlers ask
+    /// clients that send much meanwhile. 1,024.
+    public var maximumReadAheadMessages = 1_024
+    /// Bytes of messages beyond ``maximumQueuedBytes``, in the same way. 1 MiB.
+    public var maximumReadAheadBytes = 1 << 20
+    /// How long the server reads nothing from a client because its handlers get on with none of its messages. Beyond: close
+    /// 1013 `handlers are too slow`. To be raised when one handler may take longer. 60 s.
+    public var maximumPause: Duration = .seconds(60)
+    /// Handlers of one client with ``HandlerOptions/concurrent`` that run at the same time. Beyond, and beyond
+    /// ``maximumQueuedBytes`` of what they handle: the client's next message waits. 64.
+    public var maximumConcurrentHandlersPerClient = 64
     /// Requests to one client that wait for its reply (``ClientSocket/emit(_:_:timeout:)``). Beyond:
     /// ``CrossServerError/Code-swift.struct/overloaded``. 1,000.
     public var maximumOutstandingRequestsPerClient = 1_000
     /// Bytes that wait to be sent to one client, and what happens to a client that reads too slowly.
     /// 1 MiB; close 1008 `slow consumer`.
     public var outbound = OutboundLimit()
-    /// Messages that wait to be handed to one event loop by other threads. Beyond:
+    /// Messages and requests that wait to be handed to one event loop by other threads, and events that this server sends
+    /// itself and that wait for its handlers. Beyond:
     /// ``CrossServerError/Code-swift.struct/overloaded``. 100,000.
     public var maximumQueuedDeliveries = 100_000
 

@@ -4,8 +4,11 @@ import Synchronization
 extension WebSocketCrossServerAdapter {
     /// What a server holds now, and what it has counted since its start.
     public struct Statistics: Sendable, Hashable, Codable {
-        /// Connections, from the accept until their `close` listeners have run, also those that have not shaken hands.
+        /// Connections, from the accept until their `close` listeners have run and their handlers have ended, also those that
+        /// have not shaken hands.
         public var connections: Int
+        /// Of them: those that have ended while handlers of theirs run.
+        public var lingeringClients: Int
         /// Connections that were not taken: over ``Limits/maximumConnections`` or
         /// ``Limits/maximumConnectionsPerAddress``, of an origin that is not in ``Configuration/allowedOrigins``, or for
         /// want of a file descriptor, where each attempt counts.
@@ -17,7 +20,7 @@ extension WebSocketCrossServerAdapter {
         public var messagesReceived: Int
         /// Messages handed to connections. One that went to a thousand clients counts a thousand times.
         public var messagesSent: Int
-        /// Messages from clients that were no event and that no listener took.
+        /// Messages from clients that were no event.
         public var invalidMessages: Int
         /// Messages from clients over ``Limits/rate``.
         public var messagesOverRate: Int
@@ -83,6 +86,7 @@ extension WebSocketCrossServerAdapter {
         }
         return Statistics(
             connections: self.connections.count,
+            lingeringClients: self.connections.lingeringCount,
             connectionsRefused: self.refusals.total,
             boundIds: boundIds,
             namespaces: namespaces,

@@ -15,13 +15,16 @@ extension WebSocketCrossServerAdapter {
     }
 
     /// Registers an asynchronous listener of a system event. What the client does next is handled after its end.
+    ///
+    /// - Parameter options: see ``HandlerOptions``.
     @discardableResult
     public func onWebSocketEvent<Arguments: Sendable>(
         _ event: SystemEvent<Arguments>,
         tag: String? = nil,
+        options: HandlerOptions = [],
         _ listener: @escaping @Sendable (Arguments) async throws -> Void
     ) -> ListenerHandle {
-        self.add(Listener(.asynchronous(listener), tag: tag, once: false), to: event)
+        self.add(Listener(.asynchronous(listener), tag: tag, options: options, once: false), to: event)
     }
 
     /// As ``onWebSocketEvent(_:tag:_:)``, for one time only: the listener is removed before it runs.
@@ -38,9 +41,10 @@ extension WebSocketCrossServerAdapter {
     public func onceWebSocketEvent<Arguments: Sendable>(
         _ event: SystemEvent<Arguments>,
         tag: String? = nil,
+        options: HandlerOptions = [],
         _ listener: @escaping @Sendable (Arguments) async throws -> Void
     ) -> ListenerHandle {
-        self.add(Listener(.asynchronous(listener), tag: tag, once: true), to: event)
+        self.add(Listener(.asynchronous(listener), tag: tag, options: options, once: true), to: event)
     }
 
     /// Removes the listeners of a system event that have the tag, or all of them.
@@ -69,7 +73,8 @@ extension WebSocketCrossServerAdapter {
     /// Registers a plain listener of an event that clients send. It runs on the client's event loop and must not block.
     ///
     /// The listener gets the client, the payload as it came, and for a request its ``Reply``. What it throws is logged,
-    /// and a request is answered with a failure: with ``RequestFailure`` as it is, otherwise with `INTERNAL_ERROR`.
+    /// and a request is answered with a failure (``Reply/fail(_:)``): with ``RequestFailure`` as it is, otherwise with
+    /// `INTERNAL_ERROR`.
     ///
     /// - Parameter tag: lets several listeners be removed together.
     @discardableResult
@@ -81,14 +86,22 @@ extension WebSocketCrossServerAdapter {
         self.add(Listener(.plain(listener), tag: tag, once: false), to: event)
     }
 
-    /// Registers an asynchronous listener. The client's next message is handled after its end.
+    /// Registers an asynchronous listener. The client's next message is handled after its end, unless `options` say that it
+    /// is concurrent. When the connection ends its task is cancelled, unless they say that it outlives the connection.
+    ///
+    /// A listener that waits should be one of these, and start no `Task` of its own: of such a task the server knows nothing.
+    /// The bounds on what waits of a client do not hold for it, so that a client that sends fast makes as many as it likes;
+    /// nobody cancels it when the client leaves, or waits for it when the server stops; and what it throws is lost.
+    ///
+    /// - Parameter options: see ``HandlerOptions``.
     @discardableResult
     public func onWebSocketEvent(
         _ event: String,
         tag: String? = nil,
+        options: HandlerOptions = [],
         _ listener: @escaping @Sendable (ClientSocket, Payload, Reply?) async throws -> Void
     ) -> ListenerHandle {
-        self.add(Listener(.asynchronous(listener), tag: tag, once: false), to: event)
+        self.add(Listener(.asynchronous(listener), tag: tag, options: options, once: false), to: event)
     }
 
     /// As ``onWebSocketEvent(_:tag:_:)``, for one time only: the listener is removed before it runs.
@@ -105,9 +118,10 @@ extension WebSocketCrossServerAdapter {
     public func onceWebSocketEvent(
         _ event: String,
         tag: String? = nil,
+        options: HandlerOptions = [],
         _ listener: @escaping @Sendable (ClientSocket, Payload, Reply?) async throws -> Void
     ) -> ListenerHandle {
-        self.add(Listener(.asynchronous(listener), tag: tag, once: true), to: event)
+        self.add(Listener(.asynchronous(listener), tag: tag, options: options, once: true), to: event)
     }
 
     /// Removes the listeners of an event that have the tag, or all of them.
@@ -144,15 +158,17 @@ extension WebSocketCrossServerAdapter {
         }
     }
 
-    /// Registers an asynchronous listener of an event with a reply.
+    /// Registers an asynchronous listener of an event with a reply. For `options` see
+    /// ``onWebSocketEvent(_:tag:options:_:)``.
     @discardableResult
     @_disfavoredOverload
     public func onWebSocketEvent<E: Event>(
         _ event: E.Type,
         tag: String? = nil,
+        options: HandlerOptions = [],
         _ listener: @escaping @Sendable (E, ClientSocket) async throws -> E.Reply
     ) -> ListenerHandle {
-        self.onWebSocketEvent(E.name, tag: tag) { socket, payload, reply in
+        self.onWebSocketEvent(E.name, tag: tag, options: options) { socket, payload, reply in
             let answer = try await listener(E.decoded(from: payload), socket)
             try reply?(encoding: answer)
         }
@@ -171,14 +187,16 @@ extension WebSocketCrossServerAdapter {
         }
     }
 
-    /// Registers an asynchronous listener of an event without a reply.
+    /// Registers an asynchronous listener of an event without a reply. For `options` see
+    /// ``onWebSocketEvent(_:tag:options:_:)``.
     @discardableResult
     public func onWebSocketEvent<E: Event>(
         _ event: E.Type,
         tag: String? = nil,
+        options: HandlerOptions = [],
         _ listener: @escaping @Sendable (E, ClientSocket) async throws -> Void
     ) -> ListenerHandle where E.Reply == NoReply {
-        self.onWebSocketEvent(E.name, tag: tag) { socket, payload, reply in
+        self.onWebSocketEvent(E.name, tag: tag, options: options) { socket, payload, reply in
             try await listener(E.decoded(from: payload), socket)
             reply?(.absent)
         }
@@ -197,5 +215,17 @@ extension Event {
         } catch {
             throw RequestFailure.invalidPayload("the payload of \(Self.name) is not as expected: \(error)")
         }
+    }
+}
+
+extension Listener {
+    fileprivate convenience init(_ body: Body, tag: String?, options: HandlerOptions, once: Bool) {
+        self.init(
+            body,
+            tag: tag,
+            once: once,
+            isConcurrent: options.contains(.concurrent),
+            outlivesConnection: options.contains(.outlivesConnection)
+        )
     }
 }

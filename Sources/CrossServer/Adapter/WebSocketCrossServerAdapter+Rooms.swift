@@ -16,39 +16,53 @@ public enum NameMatch: Sendable {
     }
 }
 
+/// Whether what other servers send to a room reaches its members here.
+public enum RoomSubscription: Sendable, Hashable {
+    /// It does from now on.
+    case inForce
+    /// No link of the bus can be used, or one has not answered in time. It does as soon as one has; what is sent until then
+    /// may be missed.
+    case pending
+}
+
 // Membership
 extension WebSocketCrossServerAdapter {
-    /// Puts an id into a room. The room and its namespace exist for as long as they have members.
+    /// Puts an id into a room, and waits until every message that any server sends to the room from now on is heard: the
+    /// channel of its namespace is subscribed on every link of the bus, for example Redis node, that is usable. The room and
+    /// its namespace exist for as long as they have members.
     ///
-    /// The server hears other servers' messages for the room a little later, when the namespace's channel is subscribed.
-    /// ``joinRoom(_:in:_:within:)`` waits for that.
+    /// While no link is usable it returns at once: the id is in the room, which is heard when a link returns.
     ///
     /// - Parameters:
     ///   - room: the room's name, unique in its namespace.
     ///   - namespace: groups rooms, for example `chat`.
     ///   - id: one that is bound to a connection of this server.
-    /// - Throws: ``CrossServerError`` with `unknownSocket`, `tooManyRooms` or `invalidName`.
-    public func joinRoom(_ room: String, in namespace: String, _ id: String) throws {
-        try self.join(RoomName(namespace: namespace, room: room), id)
-    }
-
-    /// Puts an id into a room, and waits until every message that any server sends to the room from now on is heard: the
-    /// channel is subscribed on every Redis node that is usable.
-    ///
-    /// - Parameter timeout: 10 s by default. When it is over the id is in the room, and subscribing goes on.
-    /// - Throws: as ``joinRoom(_:in:_:)``; ``BusError`` with `notConnected` or `subscriptionFailed`; `CancellationError`.
+    ///   - timeout: the longest time to wait for links that are usable. 2 s by default.
+    /// - Returns: whether the room is heard now.
+    /// - Throws: ``CrossServerError`` with `unknownSocket`, `tooManyRooms` or `invalidName`. The id is in the room when the
+    ///   error is ``BusError`` with `subscriptionFailed`, because a link refuses the channel, or `CancellationError`.
+    @discardableResult
     public func joinRoom(
         _ room: String,
         in namespace: String,
         _ id: String,
-        within timeout: Duration = .seconds(10)
-    ) async throws {
+        within timeout: Duration = .seconds(2)
+    ) async throws -> RoomSubscription {
         let name = RoomName(namespace: namespace, room: room)
         try self.join(name, id)
-        guard self.cluster.bus != nil else { return }
+        guard self.cluster.bus != nil else { return .inForce }
         // Another one may have made the room just now, and not subscribed yet.
         self.clients.updateChannels([name])
-        try await self.cluster.subscribed(to: self.cluster.roomChannels.channels(of: name), within: timeout)
+        return try await self.cluster.heard(self.cluster.roomChannels.channels(of: name), within: timeout)
+    }
+
+    /// Puts an id into a room, and does not wait until it is heard: of what other servers send to the room right after this
+    /// the id may miss some. For where nothing can be awaited, or nothing that is sent so soon counts.
+    ///
+    /// - Parameters: as for ``joinRoom(_:in:_:within:)``.
+    /// - Throws: ``CrossServerError`` with `unknownSocket`, `tooManyRooms` or `invalidName`.
+    public func joinRoomWithoutWaiting(_ room: String, in namespace: String, _ id: String) throws {
+        try self.join(RoomName(namespace: namespace, room: room), id)
     }
 
     private func join(_ name: RoomName, _ id: String) throws(CrossServerError) {

@@ -75,7 +75,7 @@ extension WebSocketCrossServerAdapter {
     }
 
     /// Clients of this server, with or without an id, from the end of their handshake until their `close` listeners have
-    /// run.
+    /// run and their handlers have ended.
     public var socketClientCount: Int { self.connections.clients }
 
     /// The clients of this server that are connected now, with or without an id, in no order.
@@ -95,11 +95,11 @@ extension WebSocketCrossServerAdapter {
         self.clients.read { Array($0.members.keys) }
     }
 
-    func connectionEnded(_ socket: ClientSocket) {
+    /// Releases the id of a connection that has ended, if it has one yet.
+    func release(_ socket: ClientSocket) {
         self.clients.change { registry in
             guard let id = socket.id else { return }
             _ = registry.release(id, heldBy: socket)
         }
-        self.connections.release(socket.admission, isClient: true)
     }
 }

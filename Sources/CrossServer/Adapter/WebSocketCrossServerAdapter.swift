@@ -19,7 +19,8 @@ import Synchronization
 ///
 /// Every method may be called from any thread. Handlers of one client run one after the other in the order of its
 /// messages. A plain handler runs on the client's event loop and must not block; an asynchronous one starts there too,
-/// and the client's next message waits for its end.
+/// and the client's next message waits for its end, unless ``HandlerOptions`` say otherwise. A handler should not start a
+/// `Task` of its own: no limit holds for it, and nobody cancels it or waits for it.
 public final class WebSocketCrossServerAdapter: Sendable {
     /// The server's name in its cluster and its logs.
     public let serverName: String

@@ -3,13 +3,20 @@ import CrossServerWire
 import Logging
 import NIOCore
 
-// The handlers of one client run one after the other, in the order in which things happened.
+// The handlers of one client run one after the other, in the order in which things happened; those that say that they are
+// concurrent run beside them.
 extension ClientConnection {
     func opened() {
         if self.adapter.isStopping { self.close(.goingAway, reason: "server stops") }
         let list = self.adapter.listeners { $0.system.connection }
         self.work.open()
-        self.step { self.run(list, (self.socket, self.socket.request), event: "connection") }
+        self.step {
+            self.run(
+                list,
+                (self.socket, self.socket.request),
+                HandlerContext.Origin(event: "connection", stage: .opening)
+            )
+        }
         self.drain()
     }
 
@@ -26,28 +33,20 @@ extension ClientConnection {
     func enqueue(_ inbound: HandlerQueue.Inbound) {
         self.work.append(inbound)
         self.drain()
-        if self.work.isOver(
-            messages: self.adapter.configuration.limits.maximumQueuedMessages,
-            bytes: self.adapter.configuration.limits.maximumQueuedBytes
-        ) {
-            self.setPaused(true)
+        let limits = self.adapter.configuration.limits
+        if self.work.isOver(messages: limits.maximumQueuedMessages, bytes: limits.maximumQueuedBytes) {
+            self.updateReading()
         }
     }
 
-    private func drain() {
+    func drain() {
         guard !self.isDraining else { return }
         while let inbound = self.work.next() {
+            if self.isPaused { self.pauseGoesOn() }
             self.step { self.dispatch(inbound) }
         }
-        if self.hasRunCloseListeners, self.work.isIdle { return self.end() }
-        if self.isPaused,
-            !self.work.isOver(
-                messages: self.adapter.configuration.limits.maximumQueuedMessages / 2,
-                bytes: self.adapter.configuration.limits.maximumQueuedBytes / 2
-            )
-        {
-            self.setPaused(false)
-        }
+        if self.isEnded { return self.handlersEnded() }
+        if self.isPaused { self.updateReading() }
     }
 
     /// A handler that ends before its start returns must not drain the queue from inside: the stack would grow.
@@ -58,18 +57,18 @@ extension ClientConnection {
         self.isDraining = false
     }
 
-    /// The task that the queue waited for has ended.
-    func handlerFinished() {
-        self.work.taskFinished()
+    /// A task has ended.
+    func handlerFinished(_ number: Int) {
+        self.work.taskFinished(number)
+        if self.work.isFull { self.updateIsFull() }
         self.drain()
     }
 
-    /// The connection has ended, and its `close` listeners have run.
-    private func end() {
-        self.hasRunCloseListeners = false
-        self.socket.loop.connections.remove(self)
-        self.socket.connection = nil
-        self.adapter.connectionEnded(self.socket)
+    private func updateIsFull() {
+        let limits = self.adapter.configuration.limits
+        self.work.isFull =
+            self.work.concurrentCount >= limits.maximumConcurrentHandlersPerClient
+            || self.work.concurrentBytes > limits.maximumQueuedBytes
     }
 
     private func dispatch(_ inbound: HandlerQueue.Inbound) {
@@ -78,22 +77,21 @@ extension ClientConnection {
             self.dispatch(message)
         case .rawMessage(let message):
             let list = self.adapter.listeners { $0.system.message }
-            self.run(list, (self.socket, message), event: "message")
+            let bytes = message.payload.readableBytes
+            self.run(list, (self.socket, message), HandlerContext.Origin(event: "message", bytes: bytes))
         case .clientPing:
             let list = self.adapter.listeners { $0.system.clientPing }
-            self.run(list, self.socket, event: "client-ping")
+            self.run(list, self.socket, HandlerContext.Origin(event: "client-ping"))
         case .pong(let payload):
             let list = self.adapter.listeners { $0.system.pong }
-            self.run(list, (self.socket, self.socket.request, payload), event: "pong")
+            self.run(list, (self.socket, self.socket.request, payload), HandlerContext.Origin(event: "pong"))
         case .error(let error):
             let list = self.adapter.listeners { $0.system.error }
-            self.run(list, (self.socket, self.socket.request, error), event: "error")
+            self.run(list, (self.socket, self.socket.request, error), HandlerContext.Origin(event: "error"))
         case .inputEnded:
             self.close(.normalClosure, reason: "end of input")
         case .closed(let close):
-            self.hasRunCloseListeners = true
-            let list = self.adapter.listeners { $0.system.close }
-            self.run(list, (self.socket, self.socket.request, close.code, close.reason), event: "close")
+            self.runCloseListeners(close, besideQueue: false)
         }
     }
 
@@ -110,9 +108,8 @@ extension ClientConnection {
         let limit = self.adapter.configuration.limits.maximumNameLength
         guard let event = envelope.event, event.utf8.count <= limit else {
             if envelope.isReplyToServer {
-                self.received(reply: envelope)
                 if self.adapter.hasMessageListeners { self.work.prepend(.rawMessage(message)) }
-                return
+                return self.received(reply: envelope)
             }
             let problem = envelope.event == nil ? "no event" : "the event's name is longer than \(limit) bytes"
             return self.invalid(message, problem)
@@ -123,19 +120,17 @@ extension ClientConnection {
         if hasMessageListeners { self.work.prepend(.rawMessage(message)) }
         let reply = envelope.callbackId.map { Reply(socket: self.socket, callbackId: $0) }
         if list.isEmpty {
-            guard self.adapter.configuration.answersUnknownEvents, !hasMessageListeners else { return }
+            guard self.adapter.configuration.answersUnknownEvents else { return }
             reply?.fail(RequestFailure(code: "UNKNOWN_EVENT", message: "no handler for this event"))
             return
         }
-        self.run(list, (self.socket, envelope.payload, reply), event: event, reply)
+        let origin = HandlerContext.Origin(event: event, bytes: message.payload.readableBytes)
+        self.run(list, (self.socket, envelope.payload, reply), origin, reply)
     }
 
-    /// A message that is no event is for the listeners of all messages, if there are any.
+    /// A message that is no event. The listeners of all messages see it all the same.
     private func invalid(_ message: WebSocketMessage, _ problem: String) {
-        if self.adapter.hasMessageListeners {
-            self.work.prepend(.rawMessage(message))
-            return
-        }
+        if self.adapter.hasMessageListeners { self.work.prepend(.rawMessage(message)) }
         LoopCounters.increment(self.socket.loop.counters.invalidMessages)
         self.adapter.logThrottles.invalidMessage.log(
             self.adapter.logger,
@@ -146,42 +141,71 @@ extension ClientConnection {
     }
 
     /// Runs listeners in their order, inline for as long as they are plain. From the first asynchronous one on, the
-    /// rest runs in a task, and the queue waits for it.
-    private func run<Arguments: Sendable>(
+    /// rest runs in a task, and the queue waits for it. A concurrent one has a task of its own, for which nobody waits.
+    ///
+    /// - Returns: the number of the task that the queue waits for, if there is one.
+    @discardableResult
+    func run<Arguments: Sendable>(
         _ list: ListenerList<Arguments>,
         _ arguments: Arguments,
-        event: String,
+        _ origin: HandlerContext.Origin,
+        besideQueue: Bool = false,
         _ reply: Reply? = nil
-    ) {
+    ) -> Int? {
         for (index, listener) in list.listeners.enumerated() where self.adapter.claim(listener) {
             switch listener.body {
             case .plain(let body):
                 do {
                     try body(arguments)
                 } catch {
-                    self.context(for: event, reply).failed(error)
+                    self.context(origin, reply).failed(error)
+                    if origin.stage == .opening { return nil }
                 }
+            case .asynchronous where listener.isConcurrent && origin.stage != .closing:
+                self.startConcurrent(listener, arguments, origin, reply)
             case .asynchronous(let body):
                 let rest = list.listeners[(index + 1)...]
-                let context = self.context(for: event, reply)
-                self.startTask {
-                    await context.run(body, arguments)
-                    for listener in rest where context.adapter.claim(listener) {
-                        await context.run(listener, arguments)
-                    }
-                    context.ended()
+                let outlives =
+                    origin.stage == .closing || listener.outlivesConnection || rest.contains { $0.outlivesConnection }
+                let number =
+                    besideQueue
+                    ? self.work.concurrentTaskStarted(outlivesConnection: outlives, bytes: 0)
+                    : self.work.taskStarted(outlivesConnection: outlives)
+                let context = self.context(origin, reply)
+                self.startTask(number) {
+                    await context.run(body, rest, arguments)
+                    context.ended(number)
                 }
-                return
+                return number
             }
+        }
+        return nil
+    }
+
+    /// The next message does not wait for this listener, unless as many run as may.
+    func startConcurrent<Arguments: Sendable>(
+        _ listener: Listener<Arguments>,
+        _ arguments: Arguments,
+        _ origin: HandlerContext.Origin,
+        _ reply: Reply?
+    ) {
+        let number = self.work.concurrentTaskStarted(
+            outlivesConnection: listener.outlivesConnection,
+            bytes: origin.bytes
+        )
+        self.updateIsFull()
+        let context = self.context(origin, reply)
+        self.startTask(number) {
+            await context.run(listener, arguments)
+            context.ended(number)
         }
     }
 
-    private func context(for event: String, _ reply: Reply?) -> HandlerContext {
-        HandlerContext(adapter: self.adapter, socket: self.socket, event: event, reply: reply)
+    private func context(_ origin: HandlerContext.Origin, _ reply: Reply?) -> HandlerContext {
+        HandlerContext(adapter: self.adapter, socket: self.socket, origin: origin, reply: reply)
     }
 
-    private func startTask(_ operation: @escaping @Sendable () async -> Void) {
-        self.work.taskStarted()
+    private func startTask(_ number: Int, _ operation: @escaping @Sendable () async -> Void) {
         let executor = self.socket.loop.executor
         let task: Task<Void, Never>
         if #available(macOS 26, iOS 26, tvOS 26, watchOS 26, visionOS 26, *) {
@@ -190,7 +214,7 @@ extension ClientConnection {
         } else {
             task = Task(executorPreference: executor, operation: operation)
         }
-        if self.work.setTask(task) { task.cancel() }
+        if self.work.setTask(task, number) { task.cancel() }
     }
 }
 
@@ -198,56 +222,5 @@ extension WebSocketMessage {
     /// Whether it can be read as text: the original takes binary messages as text.
     var isText: Bool {
         self.kind == .text || String(validating: self.payload.readableBytesView, as: UTF8.self) != nil
-    }
-}
-
-/// What handlers of one message need besides their arguments: where an error goes, and who waits for the end.
-struct HandlerContext: Sendable {
-    let adapter: WebSocketCrossServerAdapter
-    let socket: ClientSocket
-    let event: String
-    let reply: Reply?
-
-    func run<Arguments: Sendable>(_ listener: Listener<Arguments>, _ arguments: Arguments) async {
-        switch listener.body {
-        case .plain(let body):
-            do {
-                try body(arguments)
-            } catch {
-                self.failed(error)
-            }
-        case .asynchronous(let body):
-            await self.run(body, arguments)
-        }
-    }
-
-    func run<Arguments: Sendable>(
-        _ body: @Sendable (Arguments) async throws -> Void,
-        _ arguments: Arguments
-    ) async {
-        do {
-            try await body(arguments)
-        } catch {
-            self.failed(error)
-        }
-    }
-
-    /// Logs what a handler threw, and answers the request. Clients see only what was meant for them.
-    func failed(_ error: any Error) {
-        if let failure = error as? RequestFailure, let reply = self.reply { return reply.fail(failure) }
-        // Before somebody who waits for the reply goes on.
-        LoopCounters.increment(self.socket.loop.counters.handlerFailures)
-        self.reply?.fail(.internalError)
-        self.adapter.logThrottles.handlerFailure.log(
-            self.adapter.logger,
-            level: .error,
-            "handler failed",
-            metadata: ["client": "\(self.socket)", "event": "\(LogText(self.event))", "error": "\(LogText(error))"]
-        )
-    }
-
-    /// Called at the end of a task that runs handlers, on the loop's executor.
-    func ended() {
-        self.socket.onConnection { $0.handlerFinished() }
     }
 }

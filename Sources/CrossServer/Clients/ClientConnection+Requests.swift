@@ -16,6 +16,7 @@ extension ClientConnection {
             of: self.socket,
             outstanding: loop.counters.outstandingRequests.load(ordering: .relaxed)
         )
+        if self.isPaused { self.updateReading() }
     }
 
     private func send(_ request: ClientRequest) -> CrossServerError? {

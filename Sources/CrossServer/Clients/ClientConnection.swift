@@ -19,14 +19,24 @@ final class ClientConnection {
     private(set) var handler: WebSocketHandler?
     /// Whether the client was pinged since it showed that it lives.
     private var isAwaitingSignOfLife = false
+    /// Whether the answer to the last ping has not come.
+    private var isAwaitingPong = false
     private var backgroundSince: NIODeadline?
     private var rateLimiter: RateLimiter?
     private(set) var isPaused = false
+    /// When reading was stopped, or a message was handled since then.
+    var pausedAt: NIODeadline = .distantFuture
     /// Owned by the extension that runs handlers.
     // It calls nothing of this connection, so that no access can come into another one: not checked at run time.
     @exclusivity(unchecked) var work = HandlerQueue()
     var isDraining = false
+    /// Owned by the extension about the end, as the next three.
     var hasRunCloseListeners = false
+    /// The task that runs the listeners of `close`.
+    var closeTask: Int?
+    /// The id is released.
+    var hasLeft = false
+    var handlersCancelledAt: NIODeadline?
     /// Requests to the client that wait for its replies, by their ids. Owned by the extension that sends them.
     var requests: [String: ClientRequest.Completion] = [:]
 
@@ -70,23 +80,31 @@ final class ClientConnection {
         LoopCounters.increment(self.socket.loop.counters.messagesSent)
     }
 
-    func setPaused(_ isPaused: Bool) {
+    /// Whether an answer of the client may be among what was not read.
+    var isOwedAnAnswer: Bool { self.isAwaitingPong || !self.requests.isEmpty }
+
+    /// - Parameter isReadingAhead: whether reading goes on only to find an answer.
+    func setPaused(_ isPaused: Bool, isReadingAhead: Bool) {
         guard self.isPaused != isPaused else { return }
         self.isPaused = isPaused
         if isPaused {
+            self.pausedAt = self.socket.loop.eventLoop.now
             self.handler?.pauseReading()
         } else {
             // A pong may be among what was not read.
-            self.isAwaitingSignOfLife = false
+            if !isReadingAhead { self.isAwaitingSignOfLife = false }
             self.handler?.resumeReading()
         }
     }
 
+    /// Before the listeners of `connection` have ended it refuses the client, none of whose messages is handled then.
     func close(_ code: CloseCode, reason: String) {
+        if self.work.isOpening { self.work.refuseMessages() }
         self.handler?.close(code: code, reason: reason)
     }
 
     func terminate() {
+        if self.work.isOpening { self.work.refuseMessages() }
         self.handler?.terminate()
     }
 
@@ -104,12 +122,9 @@ final class ClientConnection {
         self.handler?.shed(code: code, reason: reason)
     }
 
-    /// Stops waiting for handlers: they are cancelled, and nothing that is queued runs any more.
-    func cancelHandlers() {
-        self.work.cancel()?.cancel()
-    }
-
     func checkDeadlines(now: NIODeadline, schedule: LoopConnections.Schedule) {
+        if self.isEnded { return self.checkLingering(now: now) }
+        self.checkPause(now: now)
         if self.isInBackground {
             let since = self.backgroundSince ?? now
             self.backgroundSince = since
@@ -128,7 +143,9 @@ final class ClientConnection {
             self.terminate()
         } else {
             self.isAwaitingSignOfLife = true
+            self.isAwaitingPong = true
             handler.ping()
+            if self.isPaused { self.updateReading() }
         }
     }
 }
@@ -163,6 +180,7 @@ extension ClientConnection: WebSocketHandlerDelegate {
     }
 
     func webSocket(_ handler: WebSocketHandler, receivedPong payload: ByteBuffer) {
+        self.isAwaitingPong = false
         self.enqueue(.pong(payload))
     }
 
@@ -195,6 +213,6 @@ extension ClientConnection: WebSocketHandlerDelegate {
         self.handler = nil
         self.socket.markEnded()
         self.endAllRequests()
-        self.enqueue(.closed(close))
+        self.connectionEnded(close)
     }
 }

@@ -44,15 +44,16 @@ extension ClientSocket {
 
     /// Sends a request.
     ///
-    /// - Parameter completion: called once, on the event loop.
+    /// - Parameter completion: called once, on the event loop, or at once when that has too much to do already.
     func ask(_ request: ClientRequest, timeout: Duration, completion: @escaping ClientRequest.Completion) {
-        self.loop.post {
+        let isTaken = self.loop.postIfRoom {
             if let connection = self.connection {
                 connection.ask(request, timeout: TimeAmount(timeout), completion: completion)
             } else {
                 completion(.failure(CrossServerError.connectionEnded))
             }
         }
+        if !isTaken { completion(.failure(CrossServerError.overloaded)) }
     }
 
     /// Stops waiting for the reply to a request, if it is still waited for.

@@ -25,7 +25,19 @@ public final class ClientSocket: Sendable {
         var id: String?
         var boundAt = NIODeadline.uptimeNanoseconds(0)
         var claim: UInt64?
-        var values: [ObjectIdentifier: any Sendable] = [:]
+        var values: [ObjectIdentifier: Entry] = [:]
+        private var lastVersion: UInt64 = 0
+
+        mutating func set(_ value: (any Sendable)?, for key: ObjectIdentifier) {
+            self.lastVersion += 1
+            self.values[key] = value.map { Entry(value: $0, version: self.lastVersion) }
+        }
+    }
+
+    /// A value of the application, and which change has made it.
+    private struct Entry {
+        var value: any Sendable
+        var version: UInt64
     }
 
     init(
@@ -69,15 +81,51 @@ public final class ClientSocket: Sendable {
     public var isOpen: Bool { !self.isEnded.load(ordering: .acquiring) }
 
     /// A value that the application keeps with the connection, such as the player behind it.
+    ///
+    /// It can be read and set. What depends on the value it had, as `+= 1` does, is for ``update(_:_:)``.
     public subscript<Key: ClientSocketKey>(key: Key.Type) -> Key.Value? {
-        get { self.state.withLock { $0.values[ObjectIdentifier(key)] as? Key.Value } }
-        set {
-            // The former value is the application's, and is let go of behind the lock.
-            let former = self.state.withLock { state in
-                defer { state.values[ObjectIdentifier(key)] = newValue }
-                return state.values[ObjectIdentifier(key)]
+        self.state.withLock { $0.values[ObjectIdentifier(key)]?.value as? Key.Value }
+    }
+
+    /// Sets a value that the application keeps with the connection.
+    public subscript<Key: ClientSocketKey>(key: Key.Type, setting: Void = ()) -> Key.Value? {
+        // To read and then set would lose what others set in between: so it does not compile.
+        @available(*, unavailable, message: "use update(_:_:), which changes the value in one step")
+        get { self[key] }
+        set { self.state.withLock { $0.set(newValue, for: ObjectIdentifier(key)) } }
+    }
+
+    /// Changes a value that the application keeps with the connection in one step: nobody changes it in between.
+    ///
+    /// ```swift
+    /// socket.update(ScoreKey.self) { score in score = (score ?? 0) + 1 }
+    /// ```
+    ///
+    /// - Parameter change: gets the value, nil when there is none, and may set it to nil. No lock is held meanwhile: when
+    ///   somebody else has changed the value, the closure runs again, with the new value. It should do nothing else
+    ///   than change it.
+    /// - Returns: what the closure returns.
+    @discardableResult
+    public func update<Key: ClientSocketKey, Result>(
+        _ key: Key.Type,
+        _ change: (inout Key.Value?) throws -> Result
+    ) rethrows -> Result {
+        let identifier = ObjectIdentifier(key)
+        while true {
+            // Each turn but the last means that somebody else has got on.
+            let (version, value) = self.state.withLock { state in
+                let entry = state.values[identifier]
+                return (entry?.version, entry?.value as? Key.Value)
             }
-            withExtendedLifetime(former) {}
+            var changed = value
+            let result = try change(&changed)
+            let new = changed
+            let isDone = self.state.withLock { state in
+                guard state.values[identifier]?.version == version else { return false }
+                state.set(new, for: identifier)
+                return true
+            }
+            if isDone { return result }
         }
     }
 
@@ -153,6 +201,14 @@ public final class ClientSocket: Sendable {
         self.isEnded.store(true, ordering: .releasing)
     }
 
+    func handlerFinished(_ number: Int) {
+        if self.loop.takeTurn() {
+            self.connection?.handlerFinished(number)
+        } else {
+            self.onConnection { $0.handlerFinished(number) }
+        }
+    }
+
     func onConnection(_ action: @escaping @Sendable (ClientConnection) -> Void) {
         self.loop.post {
             if let connection = self.connection { action(connection) }
@@ -183,6 +239,7 @@ extension ClientSocket: CustomStringConvertible {
 /// ```swift
 /// enum PlayerKey: ClientSocketKey { typealias Value = Player }
 /// socket[PlayerKey.self] = player
+/// socket.update(PlayerKey.self) { $0?.score += 1 }
 /// ```
 public protocol ClientSocketKey {
     associatedtype Value: Sendable

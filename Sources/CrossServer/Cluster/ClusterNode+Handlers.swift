@@ -40,13 +40,6 @@ extension ClusterNode {
         withExtendedLifetime(former) {}
     }
 
-    /// This server's own events are handled in the loop's next turn, so that a handler may send the event that it handles.
-    func handleLocally(_ event: String, _ payload: Payload, requestNumber: UInt64?, isSystem: Bool = false) {
-        let message = CrossServerEvent(event: event, sender: self.name, payload: payload)
-        let reply = requestNumber.map { ServerReply(node: self, requester: .local($0)) }
-        self.eventLoop.execute { isSystem ? self.answer(message, reply) : self.handle(message, reply) }
-    }
-
     func handle(_ event: CrossServerEvent, _ reply: ServerReply?) {
         if self.configuration.cluster.isObserver {
             guard reply?.understandsFailures == true else { return }

@@ -109,6 +109,9 @@ extension ClusterNode {
         }
         let sum = completion.map { PublicationSum(postings.count, $0) }
         var failures: [(posting: Posting, error: any Error)] = []
+        if route.isLocal { try self.localEvents.withLock { try $0.reserve(payload) } }
+        var isPublished = false
+        defer { if route.isLocal, !isPublished { self.localEvents.withLock { $0.giveUp(payload) } } }
         for posting in postings {
             let message = CrossServerEvent(event: event, sender: self.name, payload: payload, targets: posting.targets)
             do {
@@ -118,6 +121,7 @@ extension ClusterNode {
             }
         }
         if let failure = failures.first, failures.count == postings.count { throw failure.error }
+        isPublished = true
         if route.isLocal { self.handleLocally(event, payload, requestNumber: nil) }
         let unreached = unreachable.map { UnreachedServer(server: $0, error: .unreachable($0)) }
         return Emission(isPublished: !postings.isEmpty, unreached: unreached + self.unreached(failures, sum))
@@ -218,7 +222,14 @@ extension ClusterNode {
         let route = Route(request.target, exceptSelf: request.exceptSelf, name: self.name)
         let unreachable = self.unreachable(of: route.others)
         let postings = self.postings(to: route.others, except: unreachable, isSystem: request.isSystem)
-        let number = try self.open(request, route, unreachable, sink)
+        if route.isLocal { try self.localEvents.withLock { try $0.reserve(request.payload) } }
+        let number: UInt64
+        do {
+            number = try self.open(request, route, unreachable, sink)
+        } catch {
+            if route.isLocal { self.localEvents.withLock { $0.giveUp(request.payload) } }
+            throw error
+        }
         if postings.isEmpty { self.perform { $0.published(number, receivers: 0) } }
         var failure: (any Error)?
         var isSent = route.isLocal || postings.isEmpty

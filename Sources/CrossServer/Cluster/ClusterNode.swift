@@ -28,6 +28,7 @@ final class ClusterNode: Sendable {
     let throttles = ClusterThrottles()
     let requests = Mutex(PendingRequests())
     let listeners = Mutex(ClusterListeners())
+    let localEvents: Mutex<LocalEvents>
     let membership: NIOLoopBoundBox<Membership>
     let roster = Mutex(Roster())
     /// How many servers live and cannot be reached.
@@ -93,6 +94,7 @@ final class ClusterNode: Sendable {
         self.eventLoop = eventLoop
         self.logger = logger
         self.tasks = HandlerTasks(maximum: cluster.maximumRunningHandlers)
+        self.localEvents = Mutex(LocalEvents(maximum: configuration.limits.maximumQueuedDeliveries))
         var membership = Membership.Configuration()
         membership.role = cluster.isObserver ? .observer : .server
         membership.takesClients = false

@@ -112,3 +112,18 @@ final class RoomChannels: Sendable {
         if let courier = self.courier { courier.subscribe(to: channels) } else { self.bus?.subscribe(to: channels) }
     }
 }
+
+extension ClusterNode {
+    /// Waits until rooms' channels are heard, unless no link is usable.
+    ///
+    /// - Throws: ``BusError`` with `subscriptionFailed`; `CancellationError`.
+    func heard(_ channels: [String], within timeout: Duration) async throws -> RoomSubscription {
+        guard self.bus?.links.contains(where: { $0.canPublish && $0.canReceive }) == true else { return .pending }
+        do {
+            try await self.subscribed(to: channels, within: timeout)
+            return .inForce
+        } catch let error as BusError where error.code == .notConnected {
+            return .pending
+        }
+    }
+}

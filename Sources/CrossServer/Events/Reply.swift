@@ -23,7 +23,12 @@ public struct Reply: Sendable {
     }
 
     /// Answers that the request failed.
+    ///
+    /// A client of the Node.js library would take that for success: it gets no answer, as from its own server, and its
+    /// request ends with `CALLBACK_TIMEOUT`. Clients that understand failures say so: the callback ids of this
+    /// library's begin with `~`.
     public func fail(_ failure: RequestFailure) {
+        guard self.callbackId.understandsFailures else { return }
         self.send(failure.payload, error: failure.error)
     }
 

@@ -12,12 +12,18 @@ extension SystemEvent where Arguments == (ClientSocket, UpgradeRequest) {
     /// before the client learns that it is connected: whoever sees a client's `open` can reach it by the id that was bound
     /// here, and whose connection is terminated here has never seen it open. On a port that is shared with a web framework
     /// the client may learn it earlier.
+    ///
+    /// A listener that throws refuses the client: the connection is closed with 1011, or with what ``ConnectionRejection``
+    /// says, the listeners behind it do not run, and none of the client's messages is handled. Neither is any when a
+    /// listener closes the connection.
     public static var connection: Self { Self(list: \.connection) }
 }
 
 extension SystemEvent where Arguments == (ClientSocket, UpgradeRequest, CloseCode, String) {
     /// A client's connection has ended, with the code and reason. Runs after all its messages have been handled, and
-    /// once for each `connection`. The client's id and rooms are still there and are removed afterwards.
+    /// once for each `connection`. The client's id and rooms are still there and are removed afterwards. Asynchronous
+    /// listeners of the client's other events that have not ended when the connection does are cancelled; those that do not
+    /// end within ``Limits/handlerEndTimeout`` are not waited for any longer.
     public static var close: Self { Self(list: \.close) }
 }
 
@@ -32,7 +38,8 @@ extension SystemEvent where Arguments == (ClientSocket, UpgradeRequest, ByteBuff
 }
 
 extension SystemEvent where Arguments == (ClientSocket, WebSocketMessage) {
-    /// A client has sent a message, of whatever form. Runs after the listeners of the event that it may hold.
+    /// A client has sent a message, of whatever form. Runs after the listeners of the event that it may hold, and changes
+    /// nothing of what happens without it: a request without a listener of its own fails, what is no event is counted.
     public static var message: Self { Self(list: \.message) }
 }
 

@@ -8,7 +8,7 @@ struct Delivery: Sendable {
         /// The reply to a request of the connection, which nobody else can have.
         case requester(ClientSocket)
         /// Members of a room as they were when the message was sent.
-        case members(ContiguousArray<ClientSocket>, excluding: Set<ObjectIdentifier>)
+        case members(MemberList<ClientSocket>, excluding: Set<ObjectIdentifier>)
         /// Every connection of the loop.
         case all(WebSocketCrossServerAdapter.BroadcastReach)
     }

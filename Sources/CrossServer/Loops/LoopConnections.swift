@@ -82,8 +82,10 @@ final class LoopConnections {
         case .requester(let socket):
             socket.connection?.send(delivery.message)
         case .members(let members, let excluded):
-            for socket in members where excluded.isEmpty || !excluded.contains(ObjectIdentifier(socket)) {
-                socket.connection?.send(delivery.message)
+            members.forEachPiece { members in
+                for socket in members where excluded.isEmpty || !excluded.contains(ObjectIdentifier(socket)) {
+                    socket.connection?.send(delivery.message)
+                }
             }
         case .all(let reach):
             // A copy: sending can end a connection and change the array.

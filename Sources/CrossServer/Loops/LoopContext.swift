@@ -19,11 +19,18 @@ final class LoopContext: Sendable {
         /// With the number of connections that it is for.
         case delivery(Delivery, size: Int)
         case action(@Sendable () -> Void)
+        /// One that is refused as a delivery is, when too many wait.
+        case request(@Sendable () -> Void)
+
+        var isCounted: Bool {
+            if case .action = self { false } else { true }
+        }
     }
 
     private struct Mailbox {
         var mail: [Mail] = []
-        var deliveries = 0
+        /// Of what is counted.
+        var count = 0
     }
 
     init(
@@ -63,7 +70,7 @@ final class LoopContext: Sendable {
         return self.enqueue(delivery)
     }
 
-    /// Runs an action on the loop, after the messages posted before it. Actions are never refused.
+    /// Runs an action on the loop, after the messages posted before it. Actions are never refused: for what ends something.
     func post(_ action: @escaping @Sendable () -> Void) {
         if self.eventLoop.inEventLoop {
             self.deliverMail()
@@ -78,6 +85,24 @@ final class LoopContext: Sendable {
         await withCheckedContinuation { continuation in
             self.post { continuation.resume(returning: self.connections.all.map(\.socket).filter(\.isOpen)) }
         }
+    }
+
+    /// Runs an action on the loop as ``post(_:)`` does, unless too much waits already.
+    ///
+    /// - Returns: false when it is refused.
+    func postIfRoom(_ action: @escaping @Sendable () -> Void) -> Bool {
+        if self.takeTurn() {
+            action()
+            return true
+        }
+        return self.enqueue(.request(action))
+    }
+
+    /// - Returns: whether the caller is on the loop and may do there what it wants to: what was posted before is done.
+    func takeTurn() -> Bool {
+        guard self.eventLoop.inEventLoop else { return false }
+        self.deliverMail()
+        return true
     }
 
     /// Hands a message to one connection: as ``post(_:)``, but without a detour when on the loop.
@@ -112,9 +137,9 @@ final class LoopContext: Sendable {
 
     private func enqueue(_ mail: Mail) -> Bool {
         let result: (isTaken: Bool, isFirst: Bool) = self.mailbox.withLock { mailbox in
-            if case .delivery = mail {
-                guard mailbox.deliveries < self.maximumQueued else { return (false, false) }
-                mailbox.deliveries += 1
+            if mail.isCounted {
+                guard mailbox.count < self.maximumQueued else { return (false, false) }
+                mailbox.count += 1
             }
             mailbox.mail.append(mail)
             guard mailbox.mail.count == 1 else { return (true, false) }
@@ -139,7 +164,7 @@ final class LoopContext: Sendable {
             case .delivery(let delivery, let size):
                 self.connections.deliver(delivery)
                 self.backlog.add(-size)
-            case .action(let action): action()
+            case .action(let action), .request(let action): action()
             }
         }
     }

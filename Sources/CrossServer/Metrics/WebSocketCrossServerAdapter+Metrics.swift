@@ -42,6 +42,7 @@ extension WebSocketCrossServerAdapter {
         let statistics = self.statistics
         book.record("crossserver.ready", self.readiness.isReady ? 1 : 0)
         book.record("crossserver.connections", statistics.connections)
+        book.record("crossserver.connections.lingering", statistics.lingeringClients)
         for reason in ConnectionRefusals.Reason.allCases {
             book.count("crossserver.connections.refused", self.refusals[reason], ("reason", reason.rawValue))
         }

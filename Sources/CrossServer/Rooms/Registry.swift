@@ -121,11 +121,11 @@ struct Registry<Member: RegistryMember>: Sendable {
 }
 
 extension Registry {
-    /// The members of one room, by event loop: a broadcast makes one hop per loop and walks an array there.
+    /// The members of one room, by event loop: a broadcast makes one hop per loop and walks a list there.
     struct Room: Sendable {
         private var slots: [String: Slot] = [:]
         /// Indexed by ``RegistryMember/loopIndex``.
-        private(set) var membersByLoop: [ContiguousArray<Member>] = []
+        private(set) var membersByLoop: [MemberList<Member>] = []
         private var idsByLoop: [ContiguousArray<String>] = []
 
         private struct Slot: Sendable {
@@ -139,7 +139,7 @@ extension Registry {
         mutating func insert(_ id: String, _ member: Member) {
             _ = self.remove(id)
             while self.membersByLoop.count <= member.loopIndex {
-                self.membersByLoop.append([])
+                self.membersByLoop.append(MemberList())
                 self.idsByLoop.append([])
             }
             self.slots[id] = Slot(loop: member.loopIndex, index: self.membersByLoop[member.loopIndex].count)

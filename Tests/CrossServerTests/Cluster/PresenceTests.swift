@@ -184,7 +184,7 @@ struct PresenceTests {
             let (a, b) = (chat.servers[0], chat.servers[1])
             // The changes alone keep it.
             let change = try await Self.first(of: try await a.presence(ofRoom: "r", in: "n").changes) {
-                try b.joinRoom("r", in: "n", "1")
+                try b.joinRoomWithoutWaiting("r", in: "n", "1")
             }
             #expect(change?.joined == ["1": "b"])
             for detail in [RoomPresence.Detail.members, .countOnly] {
