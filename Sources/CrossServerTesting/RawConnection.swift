@@ -46,8 +46,11 @@ package final class RawConnection: Sendable {
     /// - Parameter announced: the length in the header, when it is not that of the text.
     package static func frame(_ text: String, announced: Int? = nil) -> [UInt8] {
         let length = announced ?? text.utf8.count
-        return [0x81, 0xFF] + (0..<8).map { UInt8(truncatingIfNeeded: length >> (56 - 8 * $0)) } + [0, 0, 0, 0]
-            + text.utf8
+        // The shortest form of the length (RFC 6455, section 5.2).
+        let size = length < 126 ? 0 : length <= 0xFFFF ? 2 : 8
+        let first = size == 0 ? UInt8(length) : size == 2 ? 126 : 127
+        let extended = (0..<size).map { UInt8(truncatingIfNeeded: length >> (8 * (size - 1 - $0))) }
+        return [0x81, 0x80 | first] + extended + [0, 0, 0, 0] + text.utf8
     }
 
     /// Sends no more; what comes is still read.
@@ -70,7 +73,12 @@ package final class RawConnection: Sendable {
         return self.received.text
     }
 
-    package func close() async throws { try await self.channel.close() }
+    /// Ends the connection, if the server has not done so already.
+    package func close() async throws {
+        do {
+            try await self.channel.close()
+        } catch ChannelError.alreadyClosed {}
+    }
 
     private final class Received: ChannelInboundHandler, Sendable {
         typealias InboundIn = ByteBuffer

@@ -52,7 +52,7 @@ import Testing
     /// Beyond the bounds the request ends with its timeout, and the messages are handled.
     @Test func readingAheadIsBounded() async throws {
         let text = Payload(String(repeating: "x", count: 100_000))
-        let reply = try await self.sendBeforeTheReply(text, count: 100, timeout: .milliseconds(500)) {
+        let reply = try await self.sendBeforeTheReply(text, count: 15, timeout: .milliseconds(500)) {
             $0.maximumReadAheadBytes = 100_000
         }
         #expect(reply == "TIMEOUT")

@@ -28,9 +28,12 @@ public final class ClientSocket: Sendable {
         var values: [ObjectIdentifier: Entry] = [:]
         private var lastVersion: UInt64 = 0
 
-        mutating func set(_ value: (any Sendable)?, for key: ObjectIdentifier) {
+        /// - Returns: the former value, which is the application's: it is let go of behind the lock.
+        mutating func set(_ value: (any Sendable)?, for key: ObjectIdentifier) -> (any Sendable)? {
             self.lastVersion += 1
+            let former = self.values[key]
             self.values[key] = value.map { Entry(value: $0, version: self.lastVersion) }
+            return former?.value
         }
     }
 
@@ -92,7 +95,10 @@ public final class ClientSocket: Sendable {
         // To read and then set would lose what others set in between: so it does not compile.
         @available(*, unavailable, message: "use update(_:_:), which changes the value in one step")
         get { self[key] }
-        set { self.state.withLock { $0.set(newValue, for: ObjectIdentifier(key)) } }
+        set {
+            let former = self.state.withLock { $0.set(newValue, for: ObjectIdentifier(key)) }
+            withExtendedLifetime(former) {}
+        }
     }
 
     /// Changes a value that the application keeps with the connection in one step: nobody changes it in between.
@@ -120,11 +126,11 @@ public final class ClientSocket: Sendable {
             var changed = value
             let result = try change(&changed)
             let new = changed
-            let isDone = self.state.withLock { state in
-                guard state.values[identifier]?.version == version else { return false }
-                state.set(new, for: identifier)
-                return true
+            let (isDone, former) = self.state.withLock { state -> (Bool, (any Sendable)?) in
+                guard state.values[identifier]?.version == version else { return (false, nil) }
+                return (true, state.set(new, for: identifier))
             }
+            withExtendedLifetime(former) {}
             if isDone { return result }
         }
     }
