@@ -133,10 +133,13 @@ final class ClusterNode: Sendable {
 
     /// Begins to use the bus.
     func begin() {
-        self.wants.withLock { $0.hasBegun = true }
         self.subscribe(to: self.systemChannels)
         self.bus?.subscribe(to: self.configuration.cluster.customChannels)
         self.roomChannels.begin()
+        // Who sees that it has begun may wait for the channels: they are wanted by then.
+        self.wants.withLock { $0.hasBegun = true }
+        // Clients may have been announced meanwhile.
+        if self.hasClients { self.subscribe(to: self.clientChannels) }
     }
 
     func subscribe(to channels: [String]) {
