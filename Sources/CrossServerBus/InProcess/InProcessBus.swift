@@ -126,7 +126,15 @@ public final class InProcessBus: Bus {
     }
 
     public func subscribed(to channels: [String], within timeout: Duration) async throws {
-        guard self.isRunning else { throw BusError(.notConnected, "the bus does not run") }
+        let clock = ContinuousClock()
+        let deadline = clock.now + timeout
+        while !self.isRunning {
+            // One that has ended does not run again.
+            guard clock.now < deadline, !self.state.withLock({ $0.hasRun }) else {
+                throw BusError(.notConnected, "the bus does not run")
+            }
+            try await Task.sleep(for: .milliseconds(5))
+        }
     }
 
     public func countSubscribers(
