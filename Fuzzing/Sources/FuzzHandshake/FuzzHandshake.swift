@@ -76,7 +76,7 @@ private func serve(_ request: UpgradeRequest) {
             "the answer reads as something else: \(parsed)"
         )
     } catch {
-        let response = Array(error.response().readableBytesView)
+        let response = Array(error.response(to: nil).readableBytesView)
         guard case .head(_, _, let rest) = parse([response], maximumSize: 100_000) else {
             fatalError("the rejection is no head")
         }
