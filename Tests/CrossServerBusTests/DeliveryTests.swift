@@ -322,4 +322,59 @@ import Testing
         #expect(pair.delivered == [1, 2, 3])
         #expect(pair.gaps.isEmpty)
     }
+
+    @Test func whatIsWithdrawnComesToNobody() throws {
+        var pair = DeliveryPair()
+        let messages = try (1...3).map { try pair.publish(UInt8($0), to: DeliveryPair.channel) }
+        pair.receive(messages[0].1)
+        #expect(pair.sender.withdraw(messages[1].0.ticket) == .withdrawn)
+        pair.receive(messages[2].1)
+        pair.wait(.milliseconds(10))
+        pair.exchange()
+        #expect(pair.asked == [.request(channel: DeliveryPair.channel, missing: [2...2], token: 0)])
+        #expect(pair.delivered == [1, 3])
+        #expect(pair.gaps.isEmpty)
+        let ledger = pair.receiver.ledger(of: 1)
+        #expect(ledger?.owed == 3)
+        #expect(ledger?.delivered == 2)
+        #expect(ledger?.repaired == 1)
+        #expect(pair.sender.withdraw(messages[1].0.ticket) == .repeated, "it was asked for")
+    }
+
+    @Test func whatIsUnderWayToWhoHasAskedForItIsNotWithdrawn() throws {
+        var pair = DeliveryPair()
+        let messages = try (1...4).map { try pair.publish(UInt8($0), to: DeliveryPair.channel) }
+        pair.receive(messages[0].1)
+        pair.receive(messages[2].1)
+        pair.wait(.milliseconds(10))
+        pair.exchange()
+        #expect(pair.delivered == [1, 2, 3])
+        #expect(pair.sender.withdraw(messages[1].0.ticket) == .repeated)
+        #expect(pair.sender.withdraw(messages[3].0.ticket) == .withdrawn)
+    }
+
+    @Test func whatWasPublishedTwiceMayHaveComeAlthoughTheSecondTimeNobodyHeardIt() throws {
+        var pair = DeliveryPair()
+        let first = try pair.publish(1, to: DeliveryPair.channel).0
+        let second = try pair.publish(2, to: DeliveryPair.channel).0
+        #expect(!pair.sender.unanswered([first.ticket], over: DeliveryPair.links[0], now: pair.now).isEmpty)
+        #expect(pair.sender.withdraw(first.ticket) == .uncertain)
+        #expect(pair.sender.withdraw(second.ticket) == .withdrawn)
+    }
+
+    @Test func whatIsHeldBackDoesNotHoldOnToWhatItCameWith() {
+        var pair = DeliveryPair()
+        pair.receive(pair.send(1))
+        _ = pair.send(2)
+        let late = pair.send(3)
+        // A slice of much more, as a reader of a socket makes them.
+        var bytes = ByteBuffer(repeating: 0, count: 1 << 20)
+        bytes.setBuffer(late, at: 100)
+        guard let slice = bytes.getSlice(at: 100, length: late.readableBytes) else {
+            Issue.record("no slice")
+            return
+        }
+        _ = pair.receiver.received(slice, on: DeliveryPair.channel, over: DeliveryPair.links[0], now: pair.now)
+        #expect((1...1_024).contains(pair.receiver.holdBytes))
+    }
 }

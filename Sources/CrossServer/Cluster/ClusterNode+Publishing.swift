@@ -16,7 +16,7 @@ extension ClusterNode {
         audience: UInt64? = nil,
         over link: BusLink? = nil,
         delivery: WebSocketCrossServerAdapter.Configuration.Delivery = .ordered,
-        completion: (@Sendable (Result<Publication, BusError>) -> Void)?
+        completion: Courier.Completion?
     ) throws {
         let encoding = encoding ?? self.configuration.cluster.encoding
         guard let courier = self.courier, link == nil else {
@@ -81,10 +81,15 @@ extension ClusterNode {
         on bus: any Bus,
         to channel: String,
         over link: BusLink? = nil,
-        completion: (@Sendable (Result<Publication, BusError>) -> Void)?
+        completion: Courier.Completion?
     ) throws(CrossServerError) {
         do throws(BusError) {
-            try bus.publish(buffer, to: channel, over: link, completion: completion)
+            try bus.publish(
+                buffer,
+                to: channel,
+                over: link,
+                completion: Courier.unnumbered(completion)
+            )
         } catch {
             throw CrossServerError(error)
         }

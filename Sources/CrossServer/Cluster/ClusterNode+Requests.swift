@@ -136,7 +136,7 @@ extension ClusterNode {
         var completion: Courier.Completion?
         // Nobody pays for an outcome that is not asked for.
         if let sum {
-            completion = { [weak self] result in
+            completion = { [weak self] result, _ in
                 sum.add(result.map { self?.otherReceivers(of: $0, on: posting.channel) }.mapError { $0 })
             }
         }
@@ -319,7 +319,7 @@ extension ClusterNode {
             callbackID: RequestID.string(incarnation: self.incarnation, number: number)
         )
         let isSystem = request.isSystem
-        try self.publish(message, to: posting.channel, audience: posting.incarnation) { result in
+        try self.publish(message, to: posting.channel, audience: posting.incarnation) { result, _ in
             self.published(number, posting, isSystem: isSystem, result)
         }
     }

@@ -7,10 +7,14 @@ import Synchronization
 
 /// Where the clients of other servers are, and what this server has delivered to its own.
 struct ClientRouting: Sendable {
-    var locations = Locations()
+    var locations: Locations
     var holdings = Holdings()
     /// Where clients were that have been asked something.
     var asked = RecentValues<String, Holder>(maximumCount: 100_000, lifetime: .seconds(60))
+
+    init(_ courier: Courier?) {
+        self.locations = Locations { courier?.withdraw($0) ?? .withdrawn }
+    }
 }
 
 // A message for one client goes to the server that holds it, where ids are unique in the cluster. Where they are not,
@@ -72,13 +76,13 @@ extension ClusterNode {
             let message = ClientMessage(frame: frame, sender: self.name, scope: .socket(id), route: route)
             let inbox = self.channels.inbox(of: holder.name, incarnation: holder.incarnation)
             let audience = UInt64(holder.incarnation, radix: 36)
-            try self.publish(message, to: inbox, audience: audience) { [weak self] result in
+            try self.publish(message, to: inbox, audience: audience) { [weak self] result, ticket in
                 guard let self else { return }
                 switch result {
                 case .success(let publication) where publication.receivers != 0: break
                 case .success:
                     // In another turn: this may be called while the lock is held.
-                    self.eventLoop.execute { self.unheard(message, id, holder, epoch, number) }
+                    self.eventLoop.execute { self.unheard(message, id, holder, epoch, number, ticket) }
                 case .failure(let error) where self.courier == nil:
                     guard error.code != .outcomeUnknown else { return }
                     self.eventLoop.execute { self.refused(message, id, epoch, number) }
@@ -197,11 +201,20 @@ extension ClusterNode {
     }
 
     /// Nobody has received a message to the inbox of a holder.
-    private func unheard(_ message: ClientMessage, _ id: String, _ holder: Holder, _ epoch: UInt64, _ number: UInt64) {
+    private func unheard(
+        _ message: ClientMessage,
+        _ id: String,
+        _ holder: Holder,
+        _ epoch: UInt64,
+        _ number: UInt64,
+        _ ticket: DeliveryTicket?
+    ) {
         // Without numbers nobody asks for it later.
-        guard self.courier != nil else { return self.refused(message, id, epoch, number) }
+        guard let ticket else { return self.refused(message, id, epoch, number) }
         let now = NIODeadline.now()
-        self.changeLocations { $0.unheard(id, epoch: epoch, number: number, frame: message.frame, now: now) }
+        self.changeLocations {
+            $0.unheard(id, epoch: epoch, number: number, ticket: ticket, frame: message.frame, now: now)
+        }
         self.countInboxes(of: [holder], now)
     }
 

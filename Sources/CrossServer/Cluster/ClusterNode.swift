@@ -41,7 +41,7 @@ final class ClusterNode: Sendable {
     let busReadiness = Mutex(BusReadiness())
     let uniqueIds = Mutex(UniqueIds())
     let presence: NIOLoopBoundBox<PresenceWatches>
-    let routing = Mutex(ClientRouting())
+    let routing: Mutex<ClientRouting>
     let hearing = Mutex(Hearing())
     /// When Redis was asked last who hears the inbox of a server.
     let countedInboxes: NIOLoopBoundBox<[Holder: NIODeadline]>
@@ -91,6 +91,7 @@ final class ClusterNode: Sendable {
         self.inbox = self.channels.inbox(of: name, incarnation: self.incarnation)
         self.bus = bus
         self.courier = courier
+        self.routing = Mutex(ClientRouting(courier))
         self.eventLoop = eventLoop
         self.logger = logger
         self.tasks = HandlerTasks(maximum: cluster.maximumRunningHandlers)

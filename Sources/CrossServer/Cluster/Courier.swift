@@ -5,7 +5,8 @@ import Synchronization
 /// Carries messages to other servers and from them, so that none is lost, repeated or overtaken: does what
 /// ``DeliverySender`` and ``DeliveryReceiver`` decide.
 final class Courier: Sendable {
-    typealias Completion = @Sendable (Result<Publication, BusError>) -> Void
+    /// With the ticket when the message was numbered, and its publication has succeeded.
+    typealias Completion = @Sendable (Result<Publication, BusError>, DeliveryTicket?) -> Void
 
     let bus: any Bus
     private let numberingBus: (any NumberingBus)?
@@ -125,9 +126,20 @@ extension Courier {
             let outcome = sending.sender.sendOnce(&bytes, audience: audience, now: .now())
             let links = try outcome.mapError { BusError($0) }.get()
             // Who hears several links drops what comes again.
-            try self.bus.publish(bytes, to: channel, over: links[0], completion: completion)
+            try self.bus.publish(
+                bytes,
+                to: channel,
+                over: links[0],
+                completion: Self.unnumbered(completion)
+            )
             for link in links.dropFirst() { self.tell(bytes, to: channel, over: link) }
         }
+    }
+
+    /// For a message without a number.
+    static func unnumbered(_ completion: Completion?) -> (@Sendable (Result<Publication, BusError>) -> Void)? {
+        guard let completion else { return nil }
+        return { result in completion(result, nil) }
     }
 
     /// Not under the lock: a long message takes its time.
@@ -159,7 +171,7 @@ extension Courier {
                     // Not here: this may be called while the lock is held.
                     self.bus.eventLoop.execute { self.failed(ticket, over: link, completion) }
                 } else {
-                    completion?(result)
+                    completion?(result, ticket)
                 }
             }
             return nil
@@ -201,7 +213,7 @@ extension Courier {
                     waiting.flatMap { sending.waiting.removeValue(forKey: $0) }
                     ?? sending.unsure.removeValue(forKey: ticket)?.completion
                 if let error = self.post(message, to: channel, ticket, over: link, &sending, completion) {
-                    completions.append { completion?(.failure(error)) }
+                    completions.append { completion?(.failure(error), nil) }
                 }
             case .tell(let message, let channel, let link):
                 self.tell(message, to: channel, over: link)
@@ -210,7 +222,7 @@ extension Courier {
                 let completion = sending.waiting.removeValue(forKey: waiting)
                 completions.append {
                     if let completion {
-                        completion(.failure(error))
+                        completion(.failure(error), nil)
                     } else {
                         self.receiving.value.delegate?.unsent(on: channel, error)
                     }
@@ -282,7 +294,7 @@ extension Courier {
             return expired.values.map(\.completion)
         }
         let error = BusError(.outcomeUnknown, "no link has answered for the message")
-        for completion in expired { completion(.failure(error)) }
+        for completion in expired { completion(.failure(error), nil) }
     }
 
     /// Sends nothing more, and tells the other servers how far this one has come. On the event loop.
@@ -304,9 +316,14 @@ extension Courier {
             defer { sending.unsure = [:] }
             return sending.unsure.values
         }
-        for entry in unsure { entry.completion(.failure(BusError(.outcomeUnknown, "the server stops"))) }
+        for entry in unsure { entry.completion(.failure(BusError(.outcomeUnknown, "the server stops")), nil) }
         self.receiving.value.delegate = nil
         return missing
+    }
+
+    /// Takes back a message that nobody has heard.
+    func withdraw(_ ticket: DeliveryTicket) -> Withdrawal {
+        self.sending.withLock { $0.sender.withdraw(ticket) }
     }
 
     var senderLedger: SenderLedger { self.sending.withLock { $0.sender.ledger } }

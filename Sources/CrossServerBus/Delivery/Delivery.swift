@@ -64,6 +64,16 @@ package struct DeliveryTicket: Sendable, Hashable {
     }
 }
 
+/// What becomes of a message that is taken back.
+package enum Withdrawal: Sendable, Equatable {
+    /// Nobody gets it any more.
+    case withdrawn
+    /// Somebody has asked for it, and gets it.
+    case repeated
+    /// It was published twice, and nobody knows what came of the first time.
+    case uncertain
+}
+
 /// What the owner of a ``DeliverySender`` or ``DeliveryReceiver`` has to do, in the order given.
 package enum DeliveryAction: Sendable, Equatable {
     /// A numbered message. Its failure, or having no answer within 200 ms, has to be told with the ticket.

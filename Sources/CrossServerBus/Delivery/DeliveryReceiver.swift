@@ -246,6 +246,11 @@ package struct DeliveryReceiver: Sendable {
         let number = held.stamp.number
         let isDue = !self.streams[index].isPending && number == self.streams[index].next
         self.saw(number, index)
+        var held = held
+        // A slice would hold on to all the bytes that it came with.
+        if !isDue, held.message.storageCapacity > 2 * held.message.readableBytes + 256 {
+            held.message = ByteBuffer(bytes: held.message.readableBytesView)
+        }
         let size = Self.size(held)
         if !isDue {
             if self.isUnproved(index), self.unproved.bytes + size > self.configuration.unprovedBytes {
@@ -334,7 +339,9 @@ package struct DeliveryReceiver: Sendable {
         }
         self.streams[index].uptime = held.stamp.uptime
         if held.isRepeat { self.peers[peer].ledger.repaired += 1 } else { self.peers[peer].ledger.delivered += 1 }
-        self.actions.append(.deliver(held.message, on: self.streams[index].key.channel, over: held.link))
+        if !Stamp.isEmpty(held.message) {
+            self.actions.append(.deliver(held.message, on: self.streams[index].key.channel, over: held.link))
+        }
         return true
     }
 

@@ -94,10 +94,10 @@ extension DeliverySender {
             if range.lowerBound <= kept { answer.gone = kept }
             var number = max(range.lowerBound, kept + 1)
             while number <= min(range.upperBound, stream.last), bytes < AnswerBudget.oneAnswer {
-                guard let entry = self.entry(index, number) else { break }
-                let message = self.kept.message(at: entry.place)
+                guard let message = self.message(index, number) else { break }
                 messages.append(message)
                 bytes += message.readableBytes
+                self.streams[index].repeatedThrough = max(self.streams[index].repeatedThrough, number)
                 number += 1
             }
         }
@@ -127,12 +127,14 @@ extension DeliverySender {
         }
         var messages: [ByteBuffer] = []
         var bytes = 0
-        for entry in stream.entries[low...] where bytes < AnswerBudget.oneAnswer {
-            let message = self.kept.message(at: entry.place)
+        var number = kept + UInt64(low) + 1
+        answer.base = number
+        while bytes < AnswerBudget.oneAnswer, let message = self.message(index, number) {
             messages.append(message)
             bytes += message.readableBytes
+            self.streams[index].repeatedThrough = max(self.streams[index].repeatedThrough, number)
+            number += 1
         }
-        answer.base = kept + UInt64(low) + 1
         answer.gone = stream.evictedAt.map { $0 >= uptime } ?? false ? kept : 0
         self.tell(asker, answer, messages, &actions)
     }

@@ -93,23 +93,44 @@ extension DeliverySender {
         var blocked = Deque<DeliveryTicket>()
         while budget > 0, let ticket = self.unsure.popFirst() {
             let index = Int(ticket.stream)
-            guard self.streams.indices.contains(index), let entry = self.entry(index, ticket.number) else { continue }
+            guard self.streams.indices.contains(index), let message = self.message(index, ticket.number)
+            else { continue }
             if self.streams[index].epoch != self.routes.epoch { self.choose(index) }
             guard let link = self.route(index) else {
                 blocked.append(ticket)
                 continue
             }
-            let message = self.kept.message(at: entry.place)
             budget -= Self.size(message)
             self.ledger.republished += 1
+            self.streams[index].republishedThrough = max(self.streams[index].republishedThrough, ticket.number)
             self.publish(message, index, link, ticket, waiting: nil, &actions)
         }
         self.unsure = blocked + self.unsure
     }
 
-    func entry(_ index: Int, _ number: UInt64) -> Entry? {
+    /// Takes back a message that a link has given to nobody, so that it can go another way. Who asks for its number gets a
+    /// message that holds nothing.
+    package mutating func withdraw(_ ticket: DeliveryTicket) -> Withdrawal {
+        let index = Int(ticket.stream)
+        // What is not kept nobody can ask for.
+        guard self.streams.indices.contains(index), self.hasKept(index, ticket.number) else { return .withdrawn }
+        guard ticket.number > self.streams[index].repeatedThrough else { return .repeated }
+        self.streams[index].withdrawn.insert(ticket.number)
+        return ticket.number > self.streams[index].republishedThrough ? .withdrawn : .uncertain
+    }
+
+    private func hasKept(_ index: Int, _ number: UInt64) -> Bool {
         let stream = self.streams[index]
-        guard number <= stream.last, stream.last - number < UInt64(stream.entries.count) else { return nil }
-        return stream.entries[stream.entries.count - 1 - Int(stream.last - number)]
+        return number <= stream.last && stream.last - number < UInt64(stream.entries.count)
+    }
+
+    /// What is sent again; nil when it is not kept.
+    func message(_ index: Int, _ number: UInt64) -> ByteBuffer? {
+        guard self.hasKept(index, number) else { return nil }
+        let entries = self.streams[index].entries
+        let entry = entries[entries.count - 1 - Int(self.streams[index].last - number)]
+        let message = self.kept.message(at: entry.place)
+        guard self.streams[index].withdrawn.contains(number) else { return message }
+        return Stamp(endOf: message)?.emptyMessage
     }
 }

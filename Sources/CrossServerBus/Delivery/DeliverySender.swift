@@ -46,6 +46,12 @@ package struct DeliverySender: Sendable {
         var link: BusLink?
         var epoch = -1
         var waiting = WaitingMessages()
+        /// Up to this number, messages were sent to who had asked for them.
+        var repeatedThrough: UInt64 = 0
+        /// Up to this number, messages were sent again because nobody knew what had come of the first time.
+        var republishedThrough: UInt64 = 0
+        /// Of those that are kept.
+        var withdrawn: Set<UInt64> = []
         /// How often the last number was told since the last message.
         var tails = 0
         var isActive = false
@@ -310,6 +316,10 @@ package struct DeliverySender: Sendable {
         else { return }
         self.kept.removeFirst(entry.place)
         self.streams[index].evictedAt = entry.sentAt
+        if !self.streams[index].withdrawn.isEmpty {
+            let number = self.streams[index].last - UInt64(self.streams[index].entries.count)
+            self.streams[index].withdrawn.remove(number)
+        }
     }
 
     /// Tells who hears what, whenever the membership has said something and at every tick of it.

@@ -86,6 +86,18 @@ package struct Stamp: Sendable, Hashable {
         bytes.storeBytes(of: UInt8(truncatingIfNeeded: self.sincePrevious), toByteOffset: 20, as: UInt8.self)
     }
 
+    // MARK: Messages that hold nothing
+
+    /// A message in the place of one that was withdrawn: a map that has no key but the stamp.
+    var emptyMessage: ByteBuffer {
+        var message = ByteBuffer(bytes: [0x80])
+        let isStamped = self.append(to: &message)
+        assert(isStamped)
+        return message
+    }
+
+    static func isEmpty(_ message: ByteBuffer) -> Bool { message.readableBytes == 1 + Self.messagePackLength }
+
     // MARK: Reading
 
     /// The stamp of an encoded message; nil when it has none.

@@ -71,7 +71,7 @@ extension Locations {
             self.entries[id]?.phase = .draining
             self.waiting[id] = Waiting(until: now + self.limits.maximumHold)
         }
-        self.waiting[id]?.unheard.remove(number)
+        self.waiting[id]?.unheard[number] = nil
         if self.waiting[id]?.refused.updateValue(frame, forKey: number) == nil { self.countHeld(frame) }
         guard self.isDrained(id, entry.sent), self.waiting[id]?.isUndecided == false else { return [] }
         return self.takeBack(id, now)
@@ -118,11 +118,11 @@ extension Locations {
     /// - Returns: what has waited; for the client here.
     package mutating func connectedHere(_ id: String, now: NIODeadline) -> [Dispatch] {
         self.searches[id] = nil
-        guard let entry = self.entries[id] else { return [] }
-        if let copies = self.copies[id], entry.holder.map(self.suspects.contains) == true {
-            self.lost(id, count: copies.frames.count)
-        }
+        guard var entry = self.entries[id] else { return [] }
+        if entry.phase == .located || entry.holder.map(self.suspects.contains) == true { self.loseCopies(of: id) }
+        entry.taken = self.entries[id]?.taken
         self.dropCopies(of: id)
+        self.withdrawUnheard(id)
         let dispatches = self.askAgain(id, now)
         if entry.phase == .located, entry.sent > 0 {
             // What is under way to the former holder must not come after what is sent when the client is there again.

@@ -10,18 +10,20 @@ extension Locations {
         _ id: String,
         epoch: UInt64,
         number: UInt64,
+        ticket: DeliveryTicket,
         frame: ByteBuffer,
         now: NIODeadline
     ) -> [Dispatch] {
         guard let entry = self.entries[id], entry.epoch == epoch, (1...max(entry.sent, 1)).contains(number),
             entry.phase == .located || entry.phase == .draining
         else {
-            if self.entries[id]?.hasTaken(epoch, number) != true { self.lost(id) }
+            let isSentElsewhere = self.entries[id]?.hasTaken(epoch, number) == true
+            if self.withdraw(ticket) != .repeated, !isSentElsewhere { self.lost(id) }
             return []
         }
         if let copy = self.copies[id]?.frames.removeValue(forKey: number) { self.uncountHeld(copy) }
         guard self.hasRoom(for: frame) else {
-            self.lost(id)
+            if self.withdraw(ticket) != .repeated { self.lost(id) }
             return []
         }
         if entry.phase == .located {
@@ -29,7 +31,7 @@ extension Locations {
             self.waiting[id] = Waiting(until: now + self.limits.maximumHold)
         }
         if self.waiting[id]?.refused.updateValue(frame, forKey: number) == nil { self.countHeld(frame) }
-        self.waiting[id]?.unheard.insert(number)
+        self.waiting[id]?.unheard[number] = ticket
         let isSuspect = entry.holder.map(self.suspects.contains) ?? false
         if self.waiting[id]?.isGivenUp == true || (isSuspect && entry.next != nil) { return self.giveUp(id, now) }
         return []
@@ -106,6 +108,7 @@ extension Locations {
 
     /// Sends again what the holder has not delivered.
     mutating func takeBack(_ id: String, _ now: NIODeadline) -> [Dispatch] {
+        self.withdrawUnheard(id)
         guard let waiting = self.waiting[id], let entry = self.entries[id] else { return [] }
         self.entries[id]?.taken = (entry.epoch, Set(waiting.refused.keys))
         let dispatches = self.goOn(id, now)
@@ -118,12 +121,24 @@ extension Locations {
         return dispatches
     }
 
+    /// The holder may live after all. Then it does not get what goes another way, and what it has asked for goes no other way.
+    mutating func withdrawUnheard(_ id: String) {
+        for (number, ticket) in self.waiting[id]?.unheard ?? [:] {
+            let withdrawal = self.withdraw(ticket)
+            guard withdrawal != .withdrawn, let frame = self.waiting[id]?.refused.removeValue(forKey: number)
+            else { continue }
+            self.uncountHeld(frame)
+            if withdrawal == .uncertain { self.lost(id) }
+        }
+        self.waiting[id]?.unheard = [:]
+    }
+
     private mutating func resume(_ id: String, _ now: NIODeadline) -> [Dispatch] {
         guard var waiting = self.waiting[id] else { return [] }
-        for number in waiting.unheard {
+        for number in waiting.unheard.keys {
             if let frame = waiting.refused.removeValue(forKey: number) { self.uncountHeld(frame) }
         }
-        waiting.unheard = []
+        waiting.unheard = [:]
         // What it has sent back before it could not be heard is followed by the rest.
         let isRefusing = !waiting.refused.isEmpty
         if isRefusing { waiting.until = now + self.limits.maximumHold }
@@ -137,7 +152,10 @@ extension Locations {
     mutating func hasWaited(_ id: String, _ now: NIODeadline) -> [Dispatch] {
         guard let waiting = self.waiting[id] else { return [] }
         guard waiting.isUndecided else {
-            guard let first = waiting.refused.keys.min() else { return self.goOn(id, now) }
+            guard let first = waiting.refused.keys.min() else {
+                self.loseCopies(of: id)
+                return self.goOn(id, now)
+            }
             // From the first one on that it has sent back it delivers none.
             self.addCopies(of: id, above: first)
             return self.takeBack(id, now)
@@ -151,6 +169,14 @@ extension Locations {
     }
 
     // MARK: What is lost
+
+    /// The holder has not sent them back, and it is too late to send them again.
+    mutating func loseCopies(of id: String) {
+        guard let copies = self.copies[id], let entry = self.entries[id] else { return }
+        self.entries[id]?.taken = (entry.epoch, Set(copies.frames.keys))
+        self.lost(id, count: copies.frames.count)
+        self.dropCopies(of: id)
+    }
 
     mutating func found(_ id: String, _ ask: UInt64) {
         guard !self.searches.isEmpty, self.searches[id]?.asks.remove(ask) != nil else { return }

@@ -29,7 +29,7 @@ package enum ClientRoute: Sendable, Equatable {
 ///   deliver. From the first message on that it refuses, it refuses all of the epoch (``Holdings``), so that what comes back
 ///   is the end of what was sent.
 ///
-/// A holder that has died sends nothing back. What its inbox has delivered to nobody (``unheard(_:epoch:number:frame:now:)``), and
+/// A holder that has died sends nothing back. What its inbox has delivered to nobody (``unheard(_:epoch:number:ticket:frame:now:)``), and
 /// what was sent to it when the client was known to be elsewhere, waits until the holder is suspect and the client
 /// is elsewhere, or the holder has left; or until it speaks, for then it asks for what it has missed. What then finds the client
 /// nowhere is reported (``takeLost()``).
@@ -105,8 +105,8 @@ package struct Locations: Sendable {
         var held: [ByteBuffer] = []
         /// What came back, by the number in the epoch.
         var refused: [UInt64: ByteBuffer] = [:]
-        /// The numbers of those of them that nobody has heard: the holder, if it lives, asks for them.
-        var unheard: Set<UInt64> = []
+        /// Those of them that nobody has heard, by the number: the holder, if it lives, asks for them.
+        var unheard: [UInt64: DeliveryTicket] = [:]
         /// The holder has left, or is suspect and the client elsewhere: it is not waited for any more.
         var isGivenUp = false
         var until: NIODeadline
@@ -130,6 +130,8 @@ package struct Locations: Sendable {
     }
 
     let limits: Limits
+    /// Takes back a message that nobody has heard, so that its holder cannot ask for it any more.
+    let withdraw: @Sendable (DeliveryTicket) -> Withdrawal
     var entries: RecentValues<String, Entry>
     var waiting: [String: Waiting] = [:]
     var copies: [String: Copies] = [:]
@@ -144,10 +146,17 @@ package struct Locations: Sendable {
     /// Messages that came back too late to be sent in their order, and were dropped.
     package private(set) var lateRefusals = 0
 
-    /// - Parameter start: the first number of asks and epochs. By default a random one, so that what is said of a former
-    ///   life of this server is not taken for an answer.
-    package init(limits: Limits = Limits(), start: UInt64 = .random(in: 1...(1 << 31))) {
+    /// - Parameters:
+    ///   - start: the first number of asks and epochs. By default a random one, so that what is said of a former life of
+    ///     this server is not taken for an answer.
+    ///   - withdraw: takes back a message that was ``unheard(_:epoch:number:ticket:frame:now:)``.
+    package init(
+        limits: Limits = Limits(),
+        start: UInt64 = .random(in: 1...(1 << 31)),
+        withdraw: @escaping @Sendable (DeliveryTicket) -> Withdrawal
+    ) {
         self.limits = limits
+        self.withdraw = withdraw
         self.entries = RecentValues(maximumCount: limits.maximumIds, lifetime: limits.lifetime)
         self.lastNumber = start
     }

@@ -41,6 +41,21 @@ extension LocationsSimulation {
     }
 }
 
+extension LocationsSimulation {
+    /// Those of the ``missing(patience:)`` that were not sent while their client moved, and of which more than these were
+    /// reported as lost.
+    func unexplained(patience: Int64) -> [Message] {
+        let starts = self.sessions.mapValues { $0.map(\.start) }
+        let times = Dictionary(uniqueKeysWithValues: self.sent.map { ($0.message, $0.time) })
+        let missing = self.missing(patience: patience).filter { message in
+            guard let time = times[message] else { return false }
+            return starts[message.id]?.contains { (time - 150...time + 150).contains($0) } != true
+        }
+        let byStream = Dictionary(grouping: missing) { "\($0.sender) \($0.id)" }
+        return byStream.filter { $0.value.count > self.reported[$0.key] ?? 0 }.values.flatMap { $0 }
+    }
+}
+
 extension LocationsSimulation.Message {
     var frame: ByteBuffer { ByteBuffer(string: "\(self.sender) \(self.id) \(self.number)") }
 

@@ -1,5 +1,6 @@
 import HeapModule
 import NIOCore
+import Synchronization
 
 @testable import CrossServerBus
 
@@ -84,8 +85,8 @@ struct LocationsSimulation {
     private enum Letter {
         case login(String, session: Int)
         case shared(Message, ask: UInt64?)
-        case inbox(Message, epoch: UInt64, number: UInt64)
-        case unheard(Message, epoch: UInt64, number: UInt64)
+        case inbox(Message, epoch: UInt64, number: UInt64, DeliveryTicket)
+        case unheard(Message, epoch: UInt64, number: UInt64, DeliveryTicket)
         case delivered(String, ask: UInt64, connectedFor: TimeAmount)
         case refused(Message, epoch: UInt64, number: UInt64)
     }
@@ -105,7 +106,35 @@ struct LocationsSimulation {
         var channel: Channel
     }
 
+    /// What may still come to the inboxes.
+    private final class Inboxes: Sendable {
+        struct State {
+            var arrived: Set<DeliveryTicket> = []
+            var withdrawn: Set<DeliveryTicket> = []
+        }
+
+        let state = Mutex(State())
+
+        func withdraw(_ ticket: DeliveryTicket) -> Withdrawal {
+            self.state.withLock { state in
+                guard !state.arrived.contains(ticket) else { return .repeated }
+                state.withdrawn.insert(ticket)
+                return .withdrawn
+            }
+        }
+
+        /// - Returns: false when it was withdrawn.
+        func arrive(_ ticket: DeliveryTicket) -> Bool {
+            self.state.withLock { state in
+                guard !state.withdrawn.contains(ticket) else { return false }
+                state.arrived.insert(ticket)
+                return true
+            }
+        }
+    }
+
     let options: Options
+    private let inboxes = Inboxes()
     private var random: SplitMix
     private var servers: [Server]
     private var steps = Heap<Scheduled>()
@@ -128,9 +157,10 @@ struct LocationsSimulation {
     init(seed: UInt64, options: Options = Options()) {
         self.options = options
         self.random = SplitMix(state: seed)
+        let inboxes = self.inboxes
         self.servers = (0..<options.servers).map { index in
             Server(
-                locations: Locations(limits: options.limits, start: 1),
+                locations: Locations(limits: options.limits, start: 1) { inboxes.withdraw($0) },
                 holder: Holder(name: "\(index)", incarnation: "i")
             )
         }
@@ -187,12 +217,18 @@ struct LocationsSimulation {
             for id in self.servers[index].clients.keys.sorted() { self.disconnect(id) }
             self.schedule(self.options.leftAfter, .left(index))
         case .left(let dead):
+            // Nobody can tell whether it has died.
+            guard !self.isHeard(dead) else { return }
             let holder = self.servers[dead].holder
             for index in self.servers.indices where self.servers[index].isAlive {
                 self.dispatch(self.servers[index].locations.serverLeft(holder, now: self.time), from: index)
             }
         case .deafen(let index):
-            self.servers[index].deafUntil = self.now + self.pick(self.options.deafTime)
+            self.servers[index].deafUntil = max(
+                self.servers[index].deafUntil,
+                self.now + self.pick(self.options.deafTime)
+            )
+            self.schedule(self.options.leftAfter, .left(index))
         case .counted(let index, let sender):
             guard self.servers[sender].isAlive,
                 self.deaths[index].map({ self.now - $0 < self.options.leftAfter }) ?? true
@@ -210,6 +246,8 @@ struct LocationsSimulation {
             self.arrived(letter, at: server, from: sender)
         }
     }
+
+    private func isConnected(_ id: String) -> Bool { self.sessions[id]?.last?.end == .max }
 
     private func isHeard(_ index: Int) -> Bool {
         self.servers[index].isAlive && self.servers[index].deafUntil <= self.now
@@ -271,20 +309,22 @@ struct LocationsSimulation {
         switch route {
         case .shared(let ask):
             self.sharedCount += 1
+            if !self.isConnected(message.id) { self.excused.insert(message) }
             for server in self.servers.indices where server != sender {
                 self.post(.shared(message, ask: ask), from: sender, to: server, .shared)
             }
         case .inbox(let holder, let epoch, let number):
             self.inboxCount += 1
             let index = Int(holder.name) ?? 0
+            let ticket = DeliveryTicket(stream: UInt32(index), number: UInt64(self.inboxCount))
             if self.servers[index].isAlive {
-                self.post(.inbox(message, epoch: epoch, number: number), from: sender, to: index)
+                self.post(.inbox(message, epoch: epoch, number: number, ticket), from: sender, to: index)
             }
             guard !self.isHeard(index) else { return }
             switch self.options.outcome {
             case .sentBack: self.post(.refused(message, epoch: epoch, number: number), from: index, to: sender)
             case .unheard:
-                self.post(.unheard(message, epoch: epoch, number: number), from: index, to: sender, .outcomes)
+                self.post(.unheard(message, epoch: epoch, number: number, ticket), from: index, to: sender, .outcomes)
             case .none:
                 // Of the client nothing was known but that it was there.
                 guard let session = self.sessions[message.id]?.last, session.end == .max, session.server != index,
@@ -308,7 +348,12 @@ struct LocationsSimulation {
 
     private mutating func arrived(_ letter: Letter, at server: Int, from sender: Int) {
         guard self.servers[server].isAlive else {
-            if case .inbox(let message, _, _) = letter { self.excused.insert(message) }
+            switch letter {
+            case .inbox(let message, _, _, _): self.excused.insert(message)
+            // Its client is connected nowhere.
+            case .shared(let message, _) where !self.isConnected(message.id): self.excused.insert(message)
+            default: break
+            }
             return
         }
         let time = self.time
@@ -323,7 +368,8 @@ struct LocationsSimulation {
             guard let ask, let start = self.sessions[message.id]?[session].start else { return }
             let age = TimeAmount.milliseconds(self.now - start)
             self.post(.delivered(message.id, ask: ask, connectedFor: age), from: server, to: sender)
-        case .inbox(let message, let epoch, let number):
+        case .inbox(let message, let epoch, let number, let ticket):
+            guard self.inboxes.arrive(ticket) else { return }
             let decision = self.servers[server].holdings.received(
                 from: "\(sender)",
                 for: message.id,
@@ -337,12 +383,13 @@ struct LocationsSimulation {
             case .refuse: self.post(.refused(message, epoch: epoch, number: number), from: server, to: sender)
             case .ignore: break
             }
-        case .unheard(let message, let epoch, let number):
+        case .unheard(let message, let epoch, let number, let ticket):
             self.unheard.insert(message)
             let dispatches = self.servers[server].locations.unheard(
                 message.id,
                 epoch: epoch,
                 number: number,
+                ticket: ticket,
                 frame: message.frame,
                 now: time
             )

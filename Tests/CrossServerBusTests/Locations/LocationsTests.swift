@@ -15,7 +15,7 @@ import Testing
     private func make(_ change: (inout Locations.Limits) -> Void = { _ in }) -> Locations {
         var limits = Locations.Limits()
         change(&limits)
-        return Locations(limits: limits, start: 100)
+        return Locations(limits: limits, start: 100) { _ in .withdrawn }
     }
 
     private func shared(_ dispatches: [Locations.Dispatch]) -> [String] {
