@@ -357,7 +357,9 @@ extension ClusterNode {
     }
 
     private func isLive(_ posting: Posting) -> Bool {
-        self.roster.withLock { roster in posting.servers.allSatisfy { roster.members[$0] != nil } }
+        self.roster.withLock { roster in
+            posting.lives.allSatisfy { roster.members[$0.name]?.incarnation == $0.incarnation }
+        }
     }
 
     private func notPublished(_ number: UInt64, _ posting: Posting, _ reason: MissingReply.Reason) {
@@ -373,30 +375,5 @@ extension ClusterNode {
         let isHeardHere = channel == self.channels.bridge || channel == self.channels.cluster
         let own = isHeardHere && self.bus?.hears(publication.link) == true ? 1 : 0
         return publication.receivers.map { max($0 - own, 0) }
-    }
-}
-
-/// Adds up what has come of several messages.
-private final class PublicationSum: Sendable {
-    private let state: Mutex<(remaining: Int, result: Result<Int?, any Error>)>
-    private let completion: @Sendable (Result<Int?, any Error>) -> Void
-
-    init(_ count: Int, _ completion: @escaping @Sendable (Result<Int?, any Error>) -> Void) {
-        self.state = Mutex((count, .success(0)))
-        self.completion = completion
-    }
-
-    func add(_ result: Result<Int?, any Error>) {
-        let sum: Result<Int?, any Error>? = self.state.withLock { state in
-            state.remaining -= 1
-            switch (state.result, result) {
-            case (.failure, _): break
-            case (_, .failure): state.result = result
-            case (.success(let sum), .success(let count)):
-                state.result = .success(sum.flatMap { sum in count.map { sum + $0 } })
-            }
-            return state.remaining == 0 ? state.result : nil
-        }
-        if let sum { self.completion(sum) }
     }
 }

@@ -60,6 +60,41 @@ private final class SeverableBus: ForwardingBus {
     }
 }
 
+/// A bus that tells later what has come of messages to the inboxes of servers.
+private final class LateBus: ForwardingBus {
+    let bus: any Bus
+    let isLate = Atomic(false)
+    private let waiting = Mutex<[@Sendable () -> Void]>([])
+
+    init(_ bus: any Bus) {
+        self.bus = bus
+    }
+
+    var count: Int { self.waiting.withLock { $0.count } }
+
+    func tell() {
+        self.isLate.store(false, ordering: .relaxed)
+        let waiting = self.waiting.withLock { waiting in
+            defer { waiting = [] }
+            return waiting
+        }
+        for completion in waiting { completion() }
+    }
+
+    func publish(
+        _ message: ByteBuffer,
+        to channel: String,
+        over link: BusLink?,
+        completion: (@Sendable (Result<Publication, BusError>) -> Void)?
+    ) throws(BusError) {
+        let isLate = self.isLate.load(ordering: .relaxed) && channel.hasPrefix("csbp:node:")
+        try self.bus.publish(message, to: channel, over: link) { result in
+            guard let completion else { return }
+            if isLate { self.waiting.withLock { $0.append { completion(result) } } } else { completion(result) }
+        }
+    }
+}
+
 /// What becomes of questions, requests and messages when a server dies without a word.
 @Suite(.timeLimit(.minutes(3))) struct CrashTests {
     /// Longer than any test may take.
@@ -165,6 +200,28 @@ private final class SeverableBus: ForwardingBus {
             bus.sever()
             for number in 0..<10 { try servers[0].toSocketId("x", "n", Payload(number)) }
             try await eventually { unsent.withLock { $0 } == 10 }
+        }
+    }
+
+    /// What comes of a message to the former life is told when the next one is known.
+    @Test func aRequestToAFormerLifeEndsAlsoWhenTheNextOneIsThere() async throws {
+        let hub = InProcessBus.Hub(eventLoopGroup: MultiThreadedEventLoopGroup.singleton)
+        let (late, severable) = (LateBus(hub.makeBus()), SeverableBus(hub.makeBus()))
+        try await withCluster(["a", "b"], buses: [late, severable]) { servers in
+            try await eventually { servers.allSatisfy { $0.servers.allSatisfy { $0.uptime > .seconds(2) } } }
+            severable.sever()
+            try await eventually { servers[0].servers.map(\.name) == ["a"] }
+            late.isLate.store(true, ordering: .relaxed)
+            let replies = Task {
+                try await servers[0].emitCrossServer("ask", to: .servers(["b"]), timeout: Self.never)
+            }
+            defer { replies.cancel() }
+            try await eventually { late.count > 0 }
+            try await withCluster(["b"], buses: [hub.makeBus()]) { _ in
+                try await eventually { servers[0].servers.map(\.name) == ["a", "b"] }
+                late.tell()
+                #expect(try await replies.value.missing == [MissingReply(server: "b", reason: .died)])
+            }
         }
     }
 
