@@ -16,6 +16,8 @@ extension Membership {
         var heardUntil: NIODeadline?
         /// When each probe that may still come back was sent.
         var probes: [UInt64: NIODeadline] = [:]
+        /// How long the last probe took that came back.
+        var roundTrip: TimeAmount?
         var isProved = false
         /// To be probed soon.
         var isInDoubt = false
@@ -79,13 +81,15 @@ extension Membership {
         if !isUsable {
             link.provedAt = nil
             link.probes = [:]
+            link.roundTrip = nil
         }
         self.ownLinks[status.link] = link
         self.isReachNews = true
         self.update(status.link, now, &actions)
         if isUsable, !wasUsable {
             self.probe(status.link, now, &actions)
-            actions += self.heartbeat(now)
+            // With the next tick, or when the probe has come back: then the others learn at once that the link is heard.
+            self.isHeartbeatDue = true
         }
         return actions
     }
@@ -123,6 +127,20 @@ extension Membership {
         return actions
     }
 
+    /// How long the last probe took, or takes if it is not over, on the link where it is fastest. Nil when none was sent.
+    func lag(_ now: NIODeadline) -> (time: TimeAmount, isOver: Bool)? {
+        self.ownLinks.values.compactMap { link in
+            link.probes.values.min().map { (now - $0, false) } ?? link.roundTrip.map { ($0, true) }
+        }.min { $0.0 < $1.0 }
+    }
+
+    /// While others are asked, the time that answers take has to be known.
+    mutating func probeForLag(_ now: NIODeadline, _ actions: inout [MembershipAction]) {
+        for link in self.publishable where link.canReceive && link.probes.isEmpty {
+            actions += self.probe(link.link, now: now)
+        }
+    }
+
     private static var probeEvery: TimeAmount { .milliseconds(50) }
 
     private mutating func probe(_ link: BusLink, _ now: NIODeadline, _ actions: inout [MembershipAction]) {
@@ -152,10 +170,12 @@ extension Membership {
             let sent = own.probes.removeValue(forKey: probe.number), now - sent <= self.configuration.answerWithin
         else { return }
         own.provedAt = max(own.provedAt ?? sent, sent)
+        own.roundTrip = now - sent
         self.isReachNews = true
         self.ownLinks[link] = own
         self.update(link, now, &actions)
         self.ownLinks[link]?.heardUntil = sent
+        if !own.isProved { actions += self.heartbeat(now) }
     }
 
     /// Finds out anew whether the link is proved, and tells when that has changed.

@@ -94,8 +94,7 @@ extension Membership {
     static var askAfter: TimeAmount { .milliseconds(250) }
     static var askAtLeastEvery: TimeAmount { .seconds(2) }
     static var maximumRivals: Int { 16 }
-    /// What others can make this server send.
-    static var asksPerTick: Int { 256 }
+    /// What others can make this server send; of questions, see ``QuestionPace``.
     static var answersPerTick: Int { 1_024 }
 
     var live: [Peer] { self.current.values.compactMap { self.peers[$0] }.filter { $0.state == .joined } }
@@ -146,8 +145,7 @@ extension Membership {
     ) {
         guard var peer = self.peers[incarnation] else { return }
         let links = self.publishable
-        guard !links.isEmpty, self.asks < Self.asksPerTick else { return }
-        self.asks += 1
+        guard !links.isEmpty, self.pace.take() else { return }
         var ask = peer.ask ?? Ask(now: now)
         let heard = link.flatMap { link in links.first { $0.link == link } }
         let over = heard ?? links[ask.turn % links.count]
@@ -174,11 +172,29 @@ extension Membership {
         actions.append(.send(announcement, to: inbox, over: link))
     }
 
+    /// Asks who could not be asked yet, and anew who has not answered, as far as the pace allows.
     mutating func askAgain(_ now: NIODeadline, _ actions: inout [MembershipAction]) {
-        self.asks = 0
         self.answers = 0
-        for (incarnation, peer) in self.peers.filter({ $0.value.ask != nil }).sorted(by: { $0.key < $1.key }) {
-            guard let ask = peer.ask else { continue }
+        var unasked: [String] = []
+        var unanswered: [String] = []
+        for (incarnation, peer) in self.peers {
+            if peer.ask != nil {
+                unanswered.append(incarnation)
+            } else if peer.state == .candidate {
+                unasked.append(incarnation)
+            }
+        }
+        let isNeeded = !unasked.isEmpty || !unanswered.isEmpty
+        self.pace.next(isNeeded: isNeeded, lag: self.lag(now))
+        // Nobody can choose a name that is asked before others.
+        unasked.sort()
+        unasked.shuffle(using: &self.random)
+        for incarnation in unasked where !self.pace.isUsedUp {
+            let link = self.peers[incarnation]?.links.keys.min { $0.number < $1.number }
+            self.ask(incarnation, over: link, now, &actions)
+        }
+        for incarnation in unanswered.sorted() {
+            guard let peer = self.peers[incarnation], let ask = peer.ask else { continue }
             // Something said in its name was doubted; its silence will tell.
             if peer.state == .joined, peer.challengedAt == nil, now - ask.firstAt > self.configuration.answerWithin {
                 self.peers[incarnation]?.ask = nil
@@ -186,6 +202,7 @@ extension Membership {
             }
             if now >= ask.nextAt { self.ask(incarnation, over: nil, now, &actions) }
         }
+        if isNeeded { self.probeForLag(now, &actions) }
         for (incarnation, rival) in self.rivals where now >= rival.ask.nextAt {
             self.askRival(incarnation, rival, over: nil, now, &actions)
         }
@@ -295,24 +312,33 @@ extension Membership {
     }
 
     mutating func expirePeers(_ now: NIODeadline, _ actions: inout [MembershipAction]) {
-        for (incarnation, peer) in self.peers.sorted(by: { $0.key < $1.key }) {
+        var over: [(incarnation: String, reason: MembershipAction.LeaveReason?)] = []
+        for (incarnation, peer) in self.peers {
             let silence = now - peer.lastHeard
             switch peer.state {
             case .candidate:
-                if silence > self.configuration.deadAfter { self.peers[incarnation] = nil }
+                if silence > self.configuration.deadAfter { over.append((incarnation, nil)) }
             case .waiting:
-                if silence > self.patience(peer) { self.peers[incarnation] = nil }
+                if silence > self.patience(peer) { over.append((incarnation, nil)) }
             case .joined:
                 // Longer than between two heartbeats.
                 let wait = self.configuration.answerWithin + .nanoseconds(self.interval(peer).nanoseconds / 5)
                 if let since = peer.challengedAt, now - since > wait {
-                    self.remove(incarnation, .replaced, now, &actions)
+                    over.append((incarnation, .replaced))
                 } else if silence > self.patience(peer) {
-                    self.remove(incarnation, .died, now, &actions)
+                    over.append((incarnation, .died))
                 }
             case .gone:
                 // For so long its late messages are told from those of a new life.
-                if silence > .seconds(60) { self.peers[incarnation] = nil }
+                if silence > .seconds(60) { over.append((incarnation, nil)) }
+            }
+        }
+        for (incarnation, reason) in over.sorted(by: { $0.incarnation < $1.incarnation }) {
+            if let reason {
+                self.remove(incarnation, reason, now, &actions)
+            } else if self.peers[incarnation]?.state != .joined {
+                // Unless it has taken the place of one that was removed just now.
+                self.peers[incarnation] = nil
             }
         }
     }

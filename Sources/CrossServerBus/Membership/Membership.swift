@@ -52,8 +52,7 @@ package struct Membership: Sendable {
     let farewell: Farewell
     package internal(set) var overflows = MembershipOverflows()
 
-    /// Questions since the last tick.
-    var asks = 0
+    var pace = QuestionPace()
     /// Answers to questions since the last tick.
     var answers = 0
     var number: UInt64 = 0
@@ -185,7 +184,7 @@ package struct Membership: Sendable {
         self.checkReachability(now)
         self.askAgain(now, &actions)
         self.expireRivals(now)
-        self.mentions = self.mentions.filter { self.isRecent($0.value, now) }
+        if !self.mentions.isEmpty { self.mentions = self.mentions.filter { self.isRecent($0.value, now) } }
         if self.isHeartbeatDue || now >= self.nextHeartbeat { actions += self.heartbeat(now) }
         return actions
     }
