@@ -20,46 +20,49 @@ import Testing
         let nodes = try redis.map { try RedisNode($0.url) }
         var configuration = WebSocketCrossServerAdapter.Configuration()
         configuration.cluster.delivery = delivery
-        let servers = try ["a", "b"].map {
-            let bus = try RedisBus(nodes: nodes, configuration: .quick())
-            return WebSocketCrossServerAdapter(serverName: $0, bus: bus, configuration: configuration)
-        }
-        let running = servers.map { server in Task { try await server.run() } }
-        defer { for task in running { task.cancel() } }
-        try await eventually("both over both") {
-            servers.allSatisfy { server in
-                server.servers.count == 2 && server.servers.allSatisfy { $0.links.count == 2 }
+        try await withBuses([nodes, nodes]) { buses in
+            let servers = zip(["a", "b"], buses).map {
+                WebSocketCrossServerAdapter(serverName: $0, bus: $1, configuration: configuration)
             }
-        }
-        try await withBus([nodes[known]]) { bus, original in
-            try await bus.ready(1)
-            let channels = Self.channels + ["csbp:server_bridge"]
-            try await bus.subscribed(to: channels)
-            var round = 0
-            func send() throws {
-                round += 1
-                let payload = Payload("round \(round).")
-                for namespace in Self.namespaces {
-                    try servers[0].broadcastToRoom("r", in: namespace, "x", payload)
+            let running = servers.map { server in Task { try await server.run() } }
+            defer { for task in running { task.cancel() } }
+            try await eventually("both over both") {
+                servers.allSatisfy { server in
+                    server.servers.count == 2 && server.servers.allSatisfy { $0.links.count == 2 }
                 }
-                try servers[0].broadcast("x", payload)
-                try servers[0].publishMessage(payload, toChannel: "news")
             }
-            func count(_ round: Int) -> Int {
-                original.messages.count { $0.channel != "csbp:server_bridge" && $0.text.contains("round \(round).") }
-            }
-            // It is counted once a second. Until then some go where it does not hear them.
-            try await eventually("a whole round") {
-                try send()
-                for _ in 0..<100 where count(round) < Self.channels.count {
-                    try await Task.sleep(for: .milliseconds(10))
+            try await withBus([nodes[known]]) { bus, original in
+                try await bus.ready(1)
+                let channels = Self.channels + ["csbp:server_bridge"]
+                try await bus.subscribed(to: channels)
+                var round = 0
+                func send() throws {
+                    round += 1
+                    let payload = Payload("round \(round).")
+                    for namespace in Self.namespaces {
+                        try servers[0].broadcastToRoom("r", in: namespace, "x", payload)
+                    }
+                    try servers[0].broadcast("x", payload)
+                    try servers[0].publishMessage(payload, toChannel: "news")
                 }
-                return count(round) == Self.channels.count
-            }
-            let first = round + 1
-            for _ in 0..<20 { try send() }
-            try await eventually("twenty rounds") {
-                (first...round).allSatisfy { count($0) == Self.channels.count }
+                func count(_ round: Int) -> Int {
+                    original.messages.count {
+                        $0.channel != "csbp:server_bridge" && $0.text.contains("round \(round).")
+                    }
+                }
+                // It is counted once a second. Until then some go where it does not hear them.
+                try await eventually("a whole round") {
+                    try send()
+                    for _ in 0..<100 where count(round) < Self.channels.count {
+                        try await Task.sleep(for: .milliseconds(10))
+                    }
+                    return count(round) == Self.channels.count
+                }
+                let first = round + 1
+                for _ in 0..<20 { try send() }
+                try await eventually("twenty rounds") {
+                    (first...round).allSatisfy { count($0) == Self.channels.count }
+                }
             }
         }
     }

@@ -88,6 +88,22 @@ enum ExpectedConnections: Sendable {
     }
 }
 
+/// Makes buses that adapters run, and looks at the end how often they have connected.
+///
+/// - Parameter nodes: those of each bus.
+func withBuses<Result>(
+    _ nodes: [[RedisNode]],
+    _ configuration: RedisBus.Configuration = .quick(),
+    connections: ExpectedConnections = .once,
+    sourceLocation: SourceLocation = #_sourceLocation,
+    _ body: ([RedisBus]) async throws -> Result
+) async throws -> Result {
+    let buses = try nodes.map { try RedisBus(nodes: $0, configuration: configuration) }
+    let result = try await body(buses)
+    for bus in buses { connections.check(bus, sourceLocation) }
+    return result
+}
+
 /// Runs a bus for the time of a test and waits for its end.
 func withBus<Result: Sendable>(
     _ nodes: [RedisNode],
