@@ -28,6 +28,15 @@ struct MembershipCluster {
     var kept: [(Announcement, MembershipAction.Destination, BusLink)] = []
     var keepsHeartbeats = false
 
+    /// Two servers that know each other.
+    static func pair() -> MembershipCluster {
+        var cluster = MembershipCluster()
+        cluster.start("a", "a1")
+        cluster.start("b", "b1")
+        cluster.run(.seconds(3))
+        return cluster
+    }
+
     mutating func start(_ name: String, _ incarnation: String, links: [Int] = [0, 1]) {
         self.members[incarnation] = Membership(
             name: name,

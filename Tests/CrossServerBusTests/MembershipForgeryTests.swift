@@ -7,16 +7,8 @@ import Testing
 @Suite struct MembershipForgeryTests {
     private static let link = BusLink(number: 0)
 
-    private func pair() -> MembershipCluster {
-        var cluster = MembershipCluster()
-        cluster.start("a", "a1")
-        cluster.start("b", "b1")
-        cluster.run(.seconds(3))
-        return cluster
-    }
-
     @Test func nobodyLeavesForAnother() {
-        var cluster = self.pair()
+        var cluster = MembershipCluster.pair()
         var forged = Announcement(.left, name: "b", incarnation: "b1", number: 1 << 39, uptime: 5_000)
         cluster.deliver(forged, .everyone, Self.link)
         forged.secret = "guessed"
@@ -28,7 +20,7 @@ import Testing
 
     @Test(arguments: [UInt64(4), 8, 1 << 39], [Int64(3_050), 5_000, 1 << 39])
     func whatIsSaidInItsNameIsPutRight(number: UInt64, uptime: Int64) {
-        var cluster = self.pair()
+        var cluster = MembershipCluster.pair()
         var forged = Announcement(.heartbeat, name: "b", incarnation: "b1", number: number, uptime: uptime)
         forged.interval = 60_000
         forged.role = number == 8 ? .observer : .server
@@ -51,7 +43,7 @@ import Testing
     }
 
     @Test func whoHasDiedInAppearanceComesBack() {
-        var cluster = self.pair()
+        var cluster = MembershipCluster.pair()
         cluster.mute = ["b1/0", "b1/1"]
         cluster.run(.seconds(5))
         #expect(cluster.left(seenBy: "a1") == ["b/b1 died"])
@@ -64,7 +56,7 @@ import Testing
     }
 
     @Test func aNewServerIsSeenWhateverStrangersSay() {
-        var cluster = self.pair()
+        var cluster = MembershipCluster.pair()
         for number in 0..<5_000 {
             var heartbeat = Announcement(.heartbeat, name: "s\(number)", incarnation: "i\(number)", number: 1)
             heartbeat.interval = 60_000
@@ -98,7 +90,7 @@ import Testing
     }
 
     @Test func questionsHaveABound() throws {
-        var cluster = self.pair()
+        var cluster = MembershipCluster.pair()
         let now = cluster.now
         var ask = try #require(cluster.members["b1"]).announcement(.ask, over: Self.link, now)
         ask.nonce = "n"

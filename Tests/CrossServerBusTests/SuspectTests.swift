@@ -5,16 +5,8 @@ import Testing
 
 /// Servers whose inbox nobody hears, and servers that hear nobody.
 @Suite struct SuspectTests {
-    private func pair() -> MembershipCluster {
-        var cluster = MembershipCluster()
-        cluster.start("a", "a1")
-        cluster.start("b", "b1")
-        cluster.run(.seconds(3))
-        return cluster
-    }
-
     @Test func aServerThatNoLinkReachesIsSuspectAtOnce() {
-        var cluster = self.pair()
+        var cluster = MembershipCluster.pair()
         cluster.kill("b1")
         cluster.count("b1", by: "a1", over: 0)
         #expect(cluster.suspects(seenBy: "a1") == [], "there is another link")
@@ -36,7 +28,7 @@ import Testing
     }
 
     @Test func aSuspectThatSpeaksIsNone() {
-        var cluster = self.pair()
+        var cluster = MembershipCluster.pair()
         cluster.deaf = ["b1/0", "b1/1"]
         for link in 0...1 { cluster.count("b1", by: "a1", over: link) }
         #expect(cluster.suspects(seenBy: "a1") == ["b"])
@@ -58,7 +50,7 @@ import Testing
     }
 
     @Test func aSuspectWhoseInboxIsHeardAgainIsNone() {
-        var cluster = self.pair()
+        var cluster = MembershipCluster.pair()
         cluster.deaf = ["b1/0", "b1/1"]
         for link in 0...1 { cluster.count("b1", by: "a1", over: link) }
         cluster.deaf = ["b1/0"]
@@ -90,7 +82,7 @@ import Testing
     }
 
     @Test func whoHearsNothingSuspectsNobody() {
-        var cluster = self.pair()
+        var cluster = MembershipCluster.pair()
         cluster.deaf = ["a1/0", "a1/1"]
         cluster.run(.seconds(3))
         for link in 0...1 {

@@ -6,60 +6,6 @@ import NIOPosix
 import Synchronization
 import Testing
 
-/// A bus that can be cut, as when its server's process is killed: nothing goes out, and nobody hears its channels.
-private final class SeverableBus: ForwardingBus {
-    let bus: any Bus
-    private let state = Mutex(State())
-
-    private struct State {
-        var channels: Set<String> = []
-        var isSevered = false
-    }
-
-    init(_ bus: any Bus) {
-        self.bus = bus
-    }
-
-    func sever() {
-        let channels = self.state.withLock { state in
-            state.isSevered = true
-            return Array(state.channels)
-        }
-        self.bus.unsubscribe(from: channels)
-    }
-
-    func mend() {
-        let channels = self.state.withLock { state in
-            state.isSevered = false
-            return Array(state.channels)
-        }
-        self.bus.subscribe(to: channels)
-    }
-
-    func subscribe(to channels: [String]) {
-        let isSevered = self.state.withLock { state in
-            state.channels.formUnion(channels)
-            return state.isSevered
-        }
-        if !isSevered { self.bus.subscribe(to: channels) }
-    }
-
-    func unsubscribe(from channels: [String]) {
-        self.state.withLock { $0.channels.subtract(channels) }
-        self.bus.unsubscribe(from: channels)
-    }
-
-    func publish(
-        _ message: ByteBuffer,
-        to channel: String,
-        over link: BusLink?,
-        completion: (@Sendable (Result<Publication, BusError>) -> Void)?
-    ) throws(BusError) {
-        guard !self.state.withLock({ $0.isSevered }) else { throw BusError(.notConnected, "the bus is cut") }
-        try self.bus.publish(message, to: channel, over: link, completion: completion)
-    }
-}
-
 /// A bus that tells later what has come of messages to the inboxes of servers.
 private final class LateBus: ForwardingBus {
     let bus: any Bus
@@ -246,28 +192,6 @@ private final class LateBus: ForwardingBus {
     }
 }
 
-/// A bus that takes no messages for single clients while it is told so.
-private final class RefusingBus: ForwardingBus {
-    let bus: any Bus
-    let refuses = Atomic(false)
-
-    init(_ bus: any Bus) {
-        self.bus = bus
-    }
-
-    func publish(
-        _ message: ByteBuffer,
-        to channel: String,
-        over link: BusLink?,
-        completion: (@Sendable (Result<Publication, BusError>) -> Void)?
-    ) throws(BusError) {
-        guard !self.refuses.load(ordering: .relaxed) || channel != "ws:private_socket" else {
-            throw BusError(.notConnected, "refused")
-        }
-        try self.bus.publish(message, to: channel, over: link, completion: completion)
-    }
-}
-
 /// Code of the application never runs while a lock is held.
 @Suite(.timeLimit(.minutes(2))) struct LockTests {
     @Test func whatIsReportedMayBeAnsweredByAMessage() async throws {
@@ -286,7 +210,9 @@ private final class RefusingBus: ForwardingBus {
             }
             try a.toSocketId("x", "n", 0)
             #expect(try await chat["x"].next("n") == 0)
-            bus.refuses.store(true, ordering: .relaxed)
+            bus.refuse { channel, _ in
+                channel == "ws:private_socket" ? BusError(.notConnected, "refused") : nil
+            }
             // When it goes to its server's inbox.
             try await eventually { (try? a.toSocketId("x", "n", 1)) != nil }
             #expect(try await chat["x"].next("n") == 1)

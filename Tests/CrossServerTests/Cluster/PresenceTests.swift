@@ -124,7 +124,7 @@ struct PresenceTests {
     @Test func aServerDiesWithItsMembers() async throws {
         let hub = InProcessBus.Hub(eventLoopGroup: MultiThreadedEventLoopGroup.singleton)
         try await withChat(["a": []], buses: [hub.makeBus()]) { chat in
-            let bus = CuttableBus(hub.makeBus())
+            let bus = SeverableBus(hub.makeBus())
             let dying = WebSocketCrossServerAdapter(
                 serverName: "d",
                 listening: .host("127.0.0.1", port: 0),
@@ -137,7 +137,7 @@ struct PresenceTests {
             try await dying.joinRoom("r", in: "n", "1")
             let presence = try await chat.servers[0].presence(ofRoom: "r", in: "n", grace: .milliseconds(50))
             #expect(presence.members == ["1": "d"])
-            bus.cut()
+            bus.sever()
             // Who asks now does not wait for ever, and gets to know who is missing.
             let late = try await chat.servers[0].presence(ofRoom: "other", in: "n")
             let missing = late.missing.map(\.server)
@@ -282,44 +282,4 @@ extension WebSocketCrossServerAdapter {
 
     /// Whether no server watches rooms of this one.
     fileprivate var isUnwatched: Bool { self.clients.read { $0.watched.isEmpty } }
-}
-
-/// A bus that can be made to carry nothing any more.
-private final class CuttableBus: ForwardingBus {
-    let bus: any Bus
-    private let isCut = Mutex(false)
-
-    init(_ bus: any Bus) {
-        self.bus = bus
-    }
-
-    func cut() { self.isCut.withLock { $0 = true } }
-
-    private struct Receiver: BusReceiver {
-        let bus: CuttableBus
-        let receiver: any BusReceiver
-
-        func received(_ message: ByteBuffer, on channel: String, over link: BusLink) {
-            guard !self.bus.isCut.withLock({ $0 }) else { return }
-            self.receiver.received(message, on: channel, over: link)
-        }
-
-        func linkChanged(_ status: BusLinkStatus) { self.receiver.linkChanged(status) }
-    }
-
-    func run(_ receiver: any BusReceiver) async throws {
-        try await self.bus.run(Receiver(bus: self, receiver: receiver))
-    }
-
-    func publish(
-        _ message: ByteBuffer,
-        to channel: String,
-        over link: BusLink?,
-        completion: (@Sendable (Result<Publication, BusError>) -> Void)?
-    ) throws(BusError) {
-        guard !self.isCut.withLock({ $0 }) else { throw BusError(.notConnected, "cut") }
-        try self.bus.publish(message, to: channel, over: link, completion: completion)
-    }
-
-    func drained(within timeout: Duration) async throws {}
 }
