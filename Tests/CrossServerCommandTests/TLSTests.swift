@@ -27,15 +27,18 @@ extension EndToEnd {
             return directory
         }
 
+        private static func files(in directory: URL) -> [String] {
+            [
+                "--tls-certificate", directory.appending(path: "cert.pem").path,
+                "--tls-key", directory.appending(path: "key.pem").path,
+            ]
+        }
+
         @Test(.timeLimit(.minutes(2)), arguments: [[], ["--page"]] as [[String]])
         func theServer(options: [String]) async throws {
             let directory = try await Self.certificate()
             defer { try? FileManager.default.removeItem(at: directory) }  // the system clears what is left
-            let files = [
-                "--tls-certificate", directory.appending(path: "cert.pem").path,
-                "--tls-key", directory.appending(path: "key.pem").path,
-            ]
-            try await withServe(files + options) { server in
+            try await withServe(Self.files(in: directory) + options) { server in
                 for (offer, isAccepted) in Self.offers {
                     let client = try ExternalProgram(
                         Tools.program("openssl"),
@@ -45,6 +48,18 @@ extension EndToEnd {
                     let isAgreed = client.standardOutput.contains(/Cipher is [^(]/)
                     #expect(isAgreed == isAccepted, "\(offer): \(client.standardOutput)")
                 }
+            }
+        }
+
+        /// See Tests/Clients/tls_half_close.py.
+        @Test(.timeLimit(.minutes(2)), arguments: [[], ["--page"]] as [[String]])
+        func aClientThatSendsNoMoreIsAnswered(options: [String]) async throws {
+            let directory = try await Self.certificate()
+            defer { try? FileManager.default.removeItem(at: directory) }  // the system clears what is left
+            try await withServe(Self.files(in: directory) + options) { server in
+                let script = [try Tools.script("tls_half_close.py"), "\(server.port)"]
+                let said = try await ExternalProgram.run(Tools.python, script)
+                #expect(said.split(separator: "\n").count == 4)
             }
         }
 
