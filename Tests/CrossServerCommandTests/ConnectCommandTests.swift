@@ -2,7 +2,7 @@ import Foundation
 import Testing
 
 extension EndToEnd {
-    /// `crossserver connect` in a pipe.
+    /// `crossserver connect` in a pipe and on a terminal.
     @Suite struct ConnectCommandTests {
         private struct Output: Equatable {
             var status: Int32
@@ -71,6 +71,14 @@ extension EndToEnd {
                     """
                 #expect(output.standardError == errors)
             }
+        }
+
+        /// On a pseudo terminal; see Tests/Clients/terminal.py.
+        @Test(.timeLimit(.minutes(2)))
+        func givesTheTerminalBackAsItWas() async throws {
+            let script = [try Tools.script("terminal.py"), try Tools.crossserver.path]
+            let said = try await ExternalProgram.run(Tools.python, script)
+            #expect(said.split(separator: "\n") == ["ok keys", "ok interrupt", "ok end_signal", "ok harm"])
         }
 
         @Test(.timeLimit(.minutes(2)))
