@@ -34,7 +34,7 @@ extension WebSocketConnector {
     }
 
     private func dispatch(_ event: ServerEvent, bytes: Int, _ tasks: inout DiscardingTaskGroup) {
-        let list = self.listenerTable.withLock { $0.list(of: event.name) }
+        let list = self.listeners { $0.list(of: event.name) }
         let call = Call(event: event.name, bytes: bytes)
         if let id = event.requestId {
             let request = ServerRequest(id, connection: event.connection, connector: self)
@@ -50,7 +50,7 @@ extension WebSocketConnector {
         _ call: Call,
         _ tasks: inout DiscardingTaskGroup
     ) {
-        self.start(self.listenerTable.withLock { $0.system[keyPath: event] }, arguments, call, &tasks)
+        self.start(self.listeners { $0.system[keyPath: event] }, arguments, call, &tasks)
     }
 
     /// Starts listeners in their order; none waits for the end of another.
@@ -158,7 +158,7 @@ extension WebSocketConnector {
 
     private func claim<Arguments>(_ listener: Listener<Arguments>) -> Bool {
         guard listener.claim() else { return false }
-        if listener.isOnce { self.listenerTable.withLock { $0.removeSpent() } }
+        if listener.isOnce { self.changeListeners { $0.removeSpent() } }
         return true
     }
 

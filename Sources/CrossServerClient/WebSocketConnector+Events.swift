@@ -1,5 +1,4 @@
 public import CrossServerWire
-import Synchronization
 
 // Events of the connector itself
 extension WebSocketConnector {
@@ -52,7 +51,7 @@ extension WebSocketConnector {
 
     /// Removes the listeners of an event of the connector that have the tag, or all of them.
     public func off<Arguments: Sendable>(_ event: ClientEvent<Arguments>, tag: String? = nil) {
-        self.listenerTable.withLock { $0.system[keyPath: event.list].remove(tag: tag) }
+        self.changeListeners { $0.system[keyPath: event.list].remove(tag: tag) }
     }
 
     /// Removes one listener; it does not run again.
@@ -64,14 +63,14 @@ extension WebSocketConnector {
         _ listener: Listener<Arguments>,
         to event: ClientEvent<Arguments>
     ) -> ListenerHandle {
-        self.listenerTable.withLock { $0.system[keyPath: event.list].add(listener) }
+        self.changeListeners { $0.system[keyPath: event.list].add(listener) }
         return self.handle(of: listener)
     }
 
     func handle<Arguments>(of listener: Listener<Arguments>) -> ListenerHandle {
         ListenerHandle { [weak self] in
             listener.deactivate()
-            self?.listenerTable.withLock { $0.removeSpent() }
+            self?.changeListeners { $0.removeSpent() }
         }
     }
 }

@@ -1,5 +1,4 @@
 public import CrossServerWire
-import Synchronization
 
 // Events of the server, as bytes
 extension WebSocketConnector {
@@ -105,11 +104,11 @@ extension WebSocketConnector {
 
     /// Removes the listeners of an event that have the tag, or all of them.
     public func off(_ event: String, tag: String? = nil) {
-        self.listenerTable.withLock { $0.remove(tag: tag, from: event) }
+        self.changeListeners { $0.remove(tag: tag, from: event) }
     }
 
     private func add(_ listener: Listener<ServerEventArguments>, to event: String) -> ListenerHandle {
-        self.listenerTable.withLock { $0.add(listener, to: event) }
+        self.changeListeners { $0.add(listener, to: event) }
         return self.handle(of: listener)
     }
 

@@ -43,7 +43,7 @@ public final class WebSocketConnector: Sendable {
     let gauge: OutboundGauge
     let status: StatusBox
     let callbackIDs = CallbackIDs()
-    let listenerTable = Mutex(ClientListeners())
+    private let listenerTable = Mutex(ClientListeners())
     let undecodable = Atomic<UInt64>(0)
 
     /// - Parameters:
@@ -148,6 +148,24 @@ public final class WebSocketConnector: Sendable {
     }
 }
 
+// Listeners
+extension WebSocketConnector {
+    func listeners<Result>(_ body: (ClientListeners) -> Result) -> Result {
+        self.listenerTable.withLock { body($0) }
+    }
+
+    /// What is let go of is destroyed behind the lock: a closure's objects are the application's, and so is what they do
+    /// at their end.
+    func changeListeners(_ body: (inout ClientListeners) -> Void) {
+        let former = self.listenerTable.withLock { listeners in
+            let former = listeners
+            body(&listeners)
+            return former
+        }
+        withExtendedLifetime(former) {}
+    }
+}
+
 extension WebSocketConnector: Service {
     /// Connects and keeps connected until ``manualClose()``, a graceful shutdown or the cancellation of the task; runs the
     /// listeners meanwhile.
@@ -175,7 +193,7 @@ extension WebSocketConnector: Service {
             self.onCore { $0.cancel() }
         }
         // They run no more, and usually hold the connector.
-        self.listenerTable.withLock { $0 = ClientListeners() }
+        self.changeListeners { $0 = ClientListeners() }
     }
 }
 

@@ -274,4 +274,50 @@ private struct Tick: Event {
             }
         }
     }
+
+    enum LettingGo: CaseIterable { case byEvent, byTag, byHandle, ofTheConnector, atTheEnd }
+
+    /// A lock that is held would be taken twice, which ends the process.
+    @Test(.timeLimit(.minutes(1)), arguments: LettingGo.allCases)
+    func whatAListenerHoldsMayCallTheConnectorAtItsEnd(_ way: LettingGo) async throws {
+        let seen = EventLog()
+        try await withScriptedServer { server in
+            try await withClient(server.url) { client, log in
+                try await log.wait(for: "open")
+                let handle: ListenerHandle
+                do {
+                    let held = CallsBack(client, seen)
+                    handle =
+                        way == .ofTheConnector
+                        ? client.on(.pong, tag: "x") { _ in withExtendedLifetime(held) {} }
+                        : client.on("a", tag: "x") { _ in withExtendedLifetime(held) {} }
+                }
+                #expect(seen.all.isEmpty)
+                switch way {
+                case .byEvent: client.off("a")
+                case .byTag: client.off("a", tag: "x")
+                case .byHandle: client.off(handle)
+                case .ofTheConnector: client.off(.pong, tag: "x")
+                case .atTheEnd: return
+                }
+            }
+        }
+        try await seen.wait(for: "gone")
+    }
+}
+
+/// Calls the connector when nobody holds it any more.
+private final class CallsBack: Sendable {
+    private let client: WebSocketConnector
+    private let log: EventLog
+
+    init(_ client: WebSocketConnector, _ log: EventLog) {
+        self.client = client
+        self.log = log
+    }
+
+    deinit {
+        self.client.off("nothing")
+        self.log.add("gone")
+    }
 }
