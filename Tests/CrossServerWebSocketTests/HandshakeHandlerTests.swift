@@ -302,6 +302,10 @@ import Testing
             ("HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\n\r\nnope", .rejected(status: 401, body: "no")),
             ("HTTP/1.1 503 X\r\nConnection: close\r\n\r\nbusy", .rejected(status: 503, body: "busy")),
             (
+                "HTTP/1.1 503 X\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbusy\r\n0\r\n\r\n",
+                .rejected(status: 503, body: "busy")
+            ),
+            (
                 "HTTP/1.1 429 X\r\nRetry-After: 7\r\nContent-Length: 0\r\n\r\n",
                 .rejected(status: 429, body: "", retryAfter: .seconds(7))
             ),

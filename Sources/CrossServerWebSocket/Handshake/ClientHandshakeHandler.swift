@@ -21,9 +21,7 @@ public final class ClientHandshakeHandler: ChannelInboundHandler, RemovableChann
     private struct Rejection {
         var status: Int
         var retryAfter: Duration?
-        var body: ByteBuffer
-        /// Bytes of the body that are read.
-        var size: Int
+        var body: RefusalBody
     }
 
     private let handshake: ClientHandshake
@@ -33,8 +31,6 @@ public final class ClientHandshakeHandler: ChannelInboundHandler, RemovableChann
     private var state = State.idle
     private var interimAnswers = 0
 
-    /// What is read of the body of a rejection.
-    private static let maximumBodySize = 1_024
     /// Interim answers before the final one (RFC 9110, section 15.2). Beyond: the handshake has failed.
     static let maximumInterimAnswers = 8
 
@@ -88,7 +84,9 @@ public final class ClientHandshakeHandler: ChannelInboundHandler, RemovableChann
                 self.fail(WebSocketHandshakeError.invalidResponse(problem), context: context)
             }
         case .readingBody(var rejection):
-            rejection.body.writeImmutableBuffer(bytes)
+            // Nor must the body's.
+            self.state = .idle
+            rejection.body.read(bytes)
             self.readBody(of: rejection, context: context)
         case .idle, .done:
             break
@@ -137,11 +135,11 @@ public final class ClientHandshakeHandler: ChannelInboundHandler, RemovableChann
     ) throws(HTTPHeadError) {
         let line = try head.statusLine()
         guard line.status == 101 else {
-            // A body of unknown length is taken as far as it came with the head.
-            let announced = head.fields[.contentLength].flatMap { Int($0) } ?? rest.readableBytes
-            let size = min(max(0, announced), Self.maximumBodySize)
-            let retryAfter = RetryAfter.parse(head.fields)
-            let rejection = Rejection(status: line.status, retryAfter: retryAfter, body: rest, size: size)
+            let rejection = Rejection(
+                status: line.status,
+                retryAfter: RetryAfter.parse(head.fields),
+                body: RefusalBody(head.fields, rest: rest)
+            )
             return self.readBody(of: rejection, context: context)
         }
         let response = UpgradeResponse(
@@ -161,15 +159,14 @@ public final class ClientHandshakeHandler: ChannelInboundHandler, RemovableChann
 
     private func readBody(of rejection: Rejection, context: ChannelHandlerContext) {
         self.state = .readingBody(rejection)
-        if rejection.body.readableBytes >= rejection.size { self.inputEnded(context) }
+        if rejection.body.isComplete { self.inputEnded(context) }
     }
 
     private func inputEnded(_ context: ChannelHandlerContext) {
         if case .readingBody(let rejection) = self.state {
-            let body = String(decoding: rejection.body.readableBytesView.prefix(rejection.size), as: UTF8.self)
             let error = WebSocketHandshakeError.rejected(
                 status: rejection.status,
-                body: body,
+                body: rejection.body.text,
                 retryAfter: rejection.retryAfter
             )
             self.fail(error, context: context)
