@@ -23,7 +23,8 @@ extension HTTPServerBuilder {
     /// Connections of HTTP, and those whose first request is not there yet, are counted apart from the adapter's clients,
     /// against the same ``Limits/maximumConnections`` and ``Limits/maximumConnectionsPerAddress``. One that is beyond gets
     /// `503 Service Unavailable` or `429 Too Many Requests`. One that is silent between two requests, or within one, is
-    /// closed after the `idleTimeout` of the configuration, 30 s when that has none.
+    /// closed after the `idleTimeout` of the configuration, 30 s when that has none. One that takes nothing of what it is
+    /// sent is closed after twice that time at the latest.
     ///
     /// - Parameter adapter: made without an address to listen at. Its ``WebSocketCrossServerAdapter/Configuration/tls``
     ///   is not used: give this builder to Hummingbird's `.tls(_:tlsConfiguration:)`.

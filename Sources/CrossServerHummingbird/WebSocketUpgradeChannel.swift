@@ -14,8 +14,9 @@ struct WebSocketUpgradeChannel: ServerChildChannel {
 
     private let http: HTTP1Channel
     private let port: SharedPortConnections
+    private let idleTimeout: TimeAmount
     /// For connections whose configuration has none.
-    private static let idleTimeout = TimeAmount.seconds(30)
+    private static let defaultIdleTimeout = TimeAmount.seconds(30)
     private let adapter: @Sendable (UpgradeRequest) -> WebSocketCrossServerAdapter?
 
     init(
@@ -27,7 +28,8 @@ struct WebSocketUpgradeChannel: ServerChildChannel {
         self.port = port
         self.adapter = adapter
         var configuration = configuration
-        configuration.idleTimeout = configuration.idleTimeout ?? Self.idleTimeout
+        self.idleTimeout = configuration.idleTimeout ?? Self.defaultIdleTimeout
+        configuration.idleTimeout = self.idleTimeout
         self.http = HTTP1Channel(
             responder: { request, writer, channel in
                 if let upgrade = UpgradeRequest(request, on: channel), adapter(upgrade) != nil {
@@ -62,12 +64,22 @@ struct WebSocketUpgradeChannel: ServerChildChannel {
             let handler = FirstRequestHandler(
                 limits: port.limits,
                 adapter: self.adapter,
-                setUpHTTP: { self.http.setup(channel: $0, logger: logger) },
+                setUpHTTP: { self.setUpHTTP($0, logger) },
                 kind: kind
             )
             try channel.pipeline.syncOperations.addHandler(handler)
             return Value(channel: channel, http: kind.futureResult)
         }
+    }
+
+    private func setUpHTTP(_ channel: any Channel, _ logger: Logger) -> EventLoopFuture<HTTP1Channel.Value> {
+        do {
+            let handler = StalledAnswerHandler(interval: self.idleTimeout)
+            try channel.pipeline.syncOperations.addHandler(handler, position: .first)
+        } catch {
+            return channel.eventLoop.makeFailedFuture(error)
+        }
+        return self.http.setup(channel: channel, logger: logger)
     }
 
     func handle(value: Value, logger: Logger) async {

@@ -18,7 +18,7 @@ struct SharedPort: Sendable {
     /// Which of the two a service group starts first, and so stops last.
     enum Order: CaseIterable { case adapterFirst, applicationFirst }
 
-    /// Runs both with a route `/hello`, an `echo` event and ids from `?id=`.
+    /// Runs both with the routes `/hello` and `/large`, an `echo` event and ids from `?id=`.
     static func run(
         _ order: Order = .adapterFirst,
         bus: (any Bus)? = nil,
@@ -37,6 +37,7 @@ struct SharedPort: Sendable {
         adapter.onWebSocketEvent("echo") { _, payload, reply in reply?(payload) }
         let router = Router()
         router.get("hello") { _, _ in "hello" }
+        router.get("large") { _, _ in ByteBuffer(repeating: 0x78, count: 64 << 20) }
         router.post("body") { request, _ in try await request.body.collect(upTo: 1 << 20) }
         let (running, continuation) = AsyncStream.makeStream(of: SocketAddress.self)
         let application = Application(

@@ -68,6 +68,30 @@ struct SharedPortBoundsTests {
         }
     }
 
+    @Test func whoTakesNothingOfAnAnswerIsCut() async throws {
+        var configuration = Configuration()
+        configuration.limits.maximumConnections = 1
+        let builder = { (adapter: WebSocketCrossServerAdapter) in
+            HTTPServerBuilder.http1WebSocketUpgrade(to: adapter, configuration: .init(idleTimeout: .milliseconds(500)))
+        }
+        try await SharedPort.run(configuration: configuration, server: builder) { port in
+            let deaf = try await port.rawConnection()
+            try await deaf.setReading(false)
+            // More than the kernels of both keep. It was accepted first, and so has the place.
+            try await deaf.send(Self.get("/large"))
+            try await eventually { try await !Self.isRefused(port) }
+            try await deaf.close()
+        }
+    }
+
+    /// Whether there is no place for another connection of HTTP.
+    private static func isRefused(_ port: SharedPort) async throws -> Bool {
+        let connection = try await port.rawConnection()
+        // One that is refused may be closed already.
+        try? await connection.send("GET /hello HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        return try await connection.readToEnd().hasPrefix("HTTP/1.1 503 ")
+    }
+
     @Test(
         arguments: [
             ([], "", true), ([], "Origin: http://localhost", true), ([], "Origin: https://LOCALHOST:8443", true),

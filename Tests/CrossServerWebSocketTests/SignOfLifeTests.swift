@@ -31,4 +31,20 @@ import Testing
             #expect(progress.hasAdvanced(to: .init(written: look.written, waiting: look.waiting)) == look.hasAdvanced)
         }
     }
+
+    /// What was written and what of it waits, at one look after the other, and whether nothing was taken of what waited.
+    @Test(arguments: [
+        [(10, 0, false), (20, 0, false), (30, 10, false), (30, 10, true)],
+        [(1_000, 900, false), (1_000, 800, false), (1_000, 800, true)],
+        // More is sent, which does not count.
+        [(1_000, 900, false), (2_000, 1_900, true)],
+        [(1_000, 900, false), (2_000, 1_899, false)],
+        [(1_000, 900, false), (1_000, 0, false), (1_002, 2, false)],
+    ])
+    func stalls(looks: [(written: Int, waiting: Int, isStalled: Bool)]) {
+        var progress = OutboundProgress()
+        for look in looks {
+            #expect(progress.isStalled(at: .init(written: look.written, waiting: look.waiting)) == look.isStalled)
+        }
+    }
 }

@@ -1,4 +1,4 @@
-import NIOCore
+package import NIOCore
 
 #if canImport(Darwin)
 import Darwin
@@ -12,11 +12,11 @@ import Glibc
 /// system call.
 ///
 /// To be used on the channel's event loop, while the channel is active and has nothing of its own to write.
-struct DirectSocket {
+package struct DirectSocket {
     private let handle: NIOBSDSocket.Handle
 
     /// - Returns: nil for a channel that has no socket.
-    init?(of pipeline: ChannelPipeline) {
+    package init?(of pipeline: ChannelPipeline) {
         // A channel that is closed already writes nothing, whichever way.
         let handle = try? pipeline.syncOperations.withUnsafeTransportIfAvailable(of: NIOBSDSocket.Handle.self) { $0 }
         guard let handle else { return nil }
@@ -24,7 +24,7 @@ struct DirectSocket {
     }
 
     /// Bytes that the peer has not acknowledged; 0 where the system does not say.
-    var unacknowledgedBytes: Int {
+    package var unacknowledgedBytes: Int {
         var count: CInt = 0
         #if canImport(Darwin)
         var size = socklen_t(MemoryLayout<CInt>.size)
