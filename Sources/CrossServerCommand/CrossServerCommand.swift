@@ -1,4 +1,5 @@
 import ArgumentParser
+import CrossServer
 
 @main
 struct CrossServerCommand: AsyncParsableCommand {
@@ -11,4 +12,10 @@ struct CrossServerCommand: AsyncParsableCommand {
             """,
         subcommands: [Serve.self, Demo.self, Connect.self, Emit.self, Broker.self]
     )
+
+    static func main() async {
+        // Before any limits are made, which depend on it.
+        FileLimit.raise()
+        await self.main(nil)
+    }
 }

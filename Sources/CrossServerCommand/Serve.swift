@@ -201,7 +201,7 @@ struct ServeLimits: ParsableArguments {
     @Option(help: "Bytes of one message. (default: 1048576)")
     var maxMessageSize: PositiveCount?
 
-    @Option(help: "Connections in all. (default: 100000)")
+    @Option(help: "Connections in all. (default: what the limit of open files allows, at most 100000)")
     var maxConnections: PositiveCount?
 
     @Option(help: "Connections of one address. (default: no limit)")

@@ -35,7 +35,6 @@ func runServices(
     until last: (any Service)? = nil,
     logger: Logger
 ) async throws {
-    FileLimit.raise()
     var configurations = services.map { ServiceGroupConfiguration.ServiceConfiguration(service: $0) }
     if let last {
         configurations.append(.init(service: last, successTerminationBehavior: .gracefullyShutdownGroup))

@@ -79,8 +79,7 @@ extension EndToEnd {
         /// The limit is the hard one too, so that the server cannot raise it.
         @Test(.timeLimit(.minutes(2)), arguments: [[], ["--page"]] as [[String]])
         func restsWithoutFileDescriptors(options: [String]) async throws {
-            let script = #"ulimit -n 48; exec "$0" serve --host 127.0.0.1 --port 0 --threads 1 "$@""#
-            let server = try ExternalProgram(Tools.program("sh"), ["-c", script, Tools.crossserver.path] + options)
+            let server = try Self.serve(files: 48, ["--threads", "1", "--max-connections", "100"] + options)
             try await server.wait(.seconds(30), for: "the line") { server.standardOutput.hasSuffix("\n") }
             let line = server.standardOutput
             let port = try #require(line.firstMatch(of: /:([0-9]+)\n/).flatMap { UInt16($0.1) })
@@ -96,6 +95,28 @@ extension EndToEnd {
             #expect(server.standardError.matches(of: /no more connections can be accepted/).count <= 3)
             server.send(signal: SIGTERM)
             #expect(try await server.exitStatus(within: .seconds(60)) == 0)
+        }
+
+        /// What the server takes by itself fits into its files; more is said only when it was asked for.
+        @Test(
+            .timeLimit(.minutes(1)),
+            arguments: [
+                ([], true), (["--page"], true), (["--max-connections", "236"], true),
+                (["--max-connections", "237"], false),
+            ] as [([String], Bool)]
+        )
+        func connectionsFitIntoTheFiles(options: [String], isQuiet: Bool) async throws {
+            let server = try Self.serve(files: 300, options)
+            try await server.wait(.seconds(30), for: "the line") { server.standardOutput.hasSuffix("\n") }
+            let warning = "files=300 maximumConnections=237"
+            #expect(isQuiet ? server.standardError.isEmpty : server.standardError.contains(warning))
+            server.send(signal: SIGTERM)
+            #expect(try await server.exitStatus(within: .seconds(60)) == 0)
+        }
+
+        private static func serve(files: Int, _ options: [String]) throws -> ExternalProgram {
+            let script = #"ulimit -n \#(files); exec "$0" serve --host 127.0.0.1 --port 0 "$@""#
+            return try ExternalProgram(Tools.program("sh"), ["-c", script, Tools.crossserver.path] + options)
         }
 
         private static func dial(_ port: UInt16) throws -> Int32 {

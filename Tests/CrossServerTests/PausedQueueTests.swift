@@ -82,7 +82,8 @@ import Testing
     /// The server asks for a sign of life, and looks for it.
     @Test func aCloseFrameIsFoundBehindMessagesThatWait() async throws {
         try await self.withHangingHandler {
-            $0.pingInterval = .milliseconds(200)
+            // The client has to take part within that time, on a busy machine too.
+            $0.pingInterval = .seconds(2)
         } _: { server, client in
             client.close(4_123, reason: "enough")
             #expect(try await client.closed() == WebSocketClose(code: 4_123, reason: "enough", wasClean: true))
@@ -97,6 +98,36 @@ import Testing
         } _: { server, client in
             #expect(try await client.closed().code == .tryAgainLater)
             try await eventually { server.adapter.socketClientCount == 0 }
+        }
+    }
+
+    /// Without the echo its connector would give up a connection on which all is well.
+    @Test func heartbeatsAreAnsweredBehindMessagesThatWait() async throws {
+        let (gate, opening) = AsyncStream.makeStream(of: Void.self)
+        let handled = Mutex(0)
+        var configuration = WebSocketCrossServerAdapter.Configuration()
+        configuration.limits.maximumQueuedMessages = 8
+        try await withServer(configuration: configuration) { adapter in
+            adapter.onWebSocketEvent("hang") { _, _, reply in
+                for await _ in gate {}
+                reply?(.absent)
+            }
+            adapter.onWebSocketEvent("n") { _, _, _ in handled.withLock { $0 += 1 } }
+        } run: { server in
+            defer { opening.finish() }
+            let client = try await server.connect()
+            client.send("")
+            #expect(try await client.nextText() == "")
+            client.send(#"{"event":"hang","callbackId":"c"}"#)
+            for number in 1...5 {
+                for _ in 0..<100 { client.emit("n") }
+                client.send("")
+                #expect(try await client.nextText() == "", "heartbeat \(number)")
+            }
+            #expect(handled.withLock { $0 } == 0)
+            opening.finish()
+            #expect(try Envelope(scanning: try await client.nextMessage().payload).callbackId?.string == "c")
+            try await eventually { handled.withLock { $0 } == 500 }
         }
     }
 }

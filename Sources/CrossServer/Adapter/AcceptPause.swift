@@ -87,7 +87,7 @@ extension WebSocketCrossServerAdapter {
     func checkFileLimit() {
         guard self.listenAddress != nil || self.cluster.hasClients, let files = FileLimit.current else { return }
         let maximum = self.configuration.limits.maximumConnections
-        guard files < maximum + FileLimit.reserve else { return }
+        guard FileLimit.connections(files: files, wanted: maximum) < maximum else { return }
         self.logger.notice(
             "the system allows fewer connections than limits.maximumConnections",
             metadata: [

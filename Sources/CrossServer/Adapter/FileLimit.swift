@@ -14,6 +14,12 @@ package enum FileLimit {
     /// Nil when the system does not tell.
     static var current: Int? { self.read().map { Int(clamping: $0.rlim_cur) } }
 
+    /// How many connections so many files allow; as many as are wanted when the system does not tell.
+    static func connections(files: Int?, wanted: Int) -> Int {
+        guard let files else { return wanted }
+        return min(wanted, max(files - self.reserve, 1))
+    }
+
     /// Raises the soft limit to the hard one. For a program to ask for: a library does not change its process.
     package static func raise() {
         guard var limit = self.read() else { return }

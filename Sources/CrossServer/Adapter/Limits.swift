@@ -6,10 +6,11 @@ public struct Limits: Sendable {
     public var maximumMessageSize = 1 << 20
     /// Frames of one message. Beyond: close 1008. 1,024.
     public var maximumFragments = 1_024
-    /// Connections in all, from the accept on. Beyond: `503 Service Unavailable`. 100,000. Each takes a file descriptor:
-    /// a lower limit of the system (`ulimit -n`) is said at the start, and where it is reached clients wait in the
+    /// Connections in all, from the accept on. Beyond: `503 Service Unavailable`. Each takes a file descriptor: as many as
+    /// the process may have open (`ulimit -n`) when the limits are made, but for 64, and at most 100,000. When more than
+    /// that is set the server says so at its start, and where the files end clients wait in the
     /// ``WebSocketCrossServerAdapter/Configuration/backlog``.
-    public var maximumConnections = 100_000
+    public var maximumConnections = FileLimit.connections(files: FileLimit.current, wanted: 100_000)
     /// Connections of one IP address. Beyond: `429 Too Many Requests`. Behind a proxy all clients have its address, so
     /// there is no bound unless one is set.
     public var maximumConnectionsPerAddress: Int?
@@ -50,8 +51,9 @@ public struct Limits: Sendable {
     /// Bytes of messages of one client that wait for its handlers. Beyond: as above. 1 MiB.
     public var maximumQueuedBytes = 1 << 20
     /// Messages that may wait beyond ``maximumQueuedMessages`` while the client owes the server the reply to a request or
-    /// the answer to a ping, which may be behind them. Beyond: the server stops reading. To be raised when handlers ask
-    /// clients that send much meanwhile. 1,024.
+    /// the answer to a ping, and of a client that has sent a heartbeat of the application: they may be before the next one.
+    /// Beyond: the server stops reading until half of that is done. To be raised when handlers ask clients that send much
+    /// meanwhile. 1,024.
     public var maximumReadAheadMessages = 1_024
     /// Bytes of messages beyond ``maximumQueuedBytes``, in the same way. 1 MiB.
     public var maximumReadAheadBytes = 1 << 20

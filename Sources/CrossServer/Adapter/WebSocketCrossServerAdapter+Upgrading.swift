@@ -143,6 +143,7 @@ extension WebSocketCrossServerAdapter {
         guard let authorize = self.configuration.authorize else { return .accept(acceptance) }
         let promise = channel.eventLoop.makePromise(of: Result<UpgradeAcceptance, UpgradeRejection>.self)
         let executor = self.loops.context(for: channel.eventLoop).executor
+        // Nobody here can wait for it; it keeps its promise, and the end of the connection cancels it.
         let task = Task(executorPreference: executor) {
             do {
                 try await authorize(request)

@@ -4,22 +4,21 @@ import NIOCore
 extension ClientConnection {
     /// Stops reading, or goes on, as the queue needs.
     ///
-    /// What the server waits for, the reply to a request or the answer to a ping, may be behind messages that wait. So
-    /// meanwhile reading goes on beyond the bound, to one of its own.
+    /// What must not wait, the reply to a request of the server, the answer to its ping or a heartbeat, may be behind messages
+    /// that do. So meanwhile reading goes on beyond the bound, to one of its own.
     func updateReading() {
         let limits = self.adapter.configuration.limits
         let (messages, bytes) = (limits.maximumQueuedMessages, limits.maximumQueuedBytes)
-        // Half of it, so that reading does not stop and go on with each message.
-        let isOver =
-            self.isPaused
-            ? self.work.isOver(messages: messages / 2, bytes: bytes / 2)
-            : self.work.isOver(messages: messages, bytes: bytes)
-        guard isOver else { return self.setPaused(false, isReadingAhead: false) }
+        // Half of a bound, so that reading does not stop and go on with each message.
+        let part = self.isPaused ? 2 : 1
+        guard self.work.isOver(messages: messages / part, bytes: bytes / part) else {
+            return self.setPaused(false, isReadingAhead: false)
+        }
         let isReadingAhead =
-            self.isOwedAnAnswer
+            self.mayReadAhead
             && !self.work.isOver(
-                messages: messages + limits.maximumReadAheadMessages,
-                bytes: bytes + limits.maximumReadAheadBytes
+                messages: messages + limits.maximumReadAheadMessages / part,
+                bytes: bytes + limits.maximumReadAheadBytes / part
             )
         self.setPaused(!isReadingAhead, isReadingAhead: isReadingAhead)
     }

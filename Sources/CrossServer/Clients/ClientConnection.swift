@@ -21,6 +21,8 @@ final class ClientConnection {
     private var isAwaitingSignOfLife = false
     /// Whether the answer to the last ping has not come.
     private var isAwaitingPong = false
+    /// Whether a heartbeat of the application has come.
+    private var sendsHeartbeats = false
     private var backgroundSince: NIODeadline?
     private var rateLimiter: RateLimiter?
     private(set) var isPaused = false
@@ -80,8 +82,9 @@ final class ClientConnection {
         LoopCounters.increment(self.socket.loop.counters.messagesSent)
     }
 
-    /// Whether an answer of the client may be among what was not read.
-    var isOwedAnAnswer: Bool { self.isAwaitingPong || !self.requests.isEmpty }
+    /// Whether there may be something among what was not read that cannot wait for handlers: an answer of the client, or a
+    /// heartbeat, without whose echo the client would give up the connection.
+    var mayReadAhead: Bool { self.isAwaitingPong || self.sendsHeartbeats || !self.requests.isEmpty }
 
     /// - Parameter isReadingAhead: whether reading goes on only to find an answer.
     func setPaused(_ isPaused: Bool, isReadingAhead: Bool) {
@@ -163,6 +166,7 @@ extension ClientConnection: WebSocketHandlerDelegate {
     }
 
     private func receivedHeartbeat(_ message: WebSocketMessage) {
+        self.sendsHeartbeats = true
         // Answered at once, however slow the client's handlers are.
         self.send(EncodedMessage(text: message.payload))
         self.enqueue(.clientPing)
