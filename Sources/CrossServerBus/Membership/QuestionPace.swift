@@ -10,8 +10,8 @@ struct QuestionPace: Sendable {
     static var most: Int { 256 }
     /// A probe that takes longer says that something falls behind.
     static var slow: TimeAmount { .milliseconds(100) }
-    /// Who was asked now might answer too late.
-    static var tooSlow: TimeAmount { .milliseconds(300) }
+    /// Who was asked now would answer too late: ``Membership/Configuration/answerWithin``.
+    static var tooSlow: TimeAmount { .seconds(1) }
 
     private var allowed = Self.first
     private var taken = 0
