@@ -22,11 +22,11 @@ public struct Limits: Sendable {
     public var closeTimeout: Duration = .seconds(5)
     /// Messages and bytes of one client over time. No bound unless one is set.
     public var rate: Rate?
-    /// Bytes that all connections may hold together: what was read and not decoded yet, what waits for handlers, what waits
-    /// to be sent, and the streams of permessage-deflate. Beyond: those that hold most are closed with 1013, and new ones
-    /// get `503 Service Unavailable`. Half of the machine's memory or, when that is less, of the container's. To be set when
-    /// the machine is shared, and when messages that are larger than it go to many clients at once: one that waits for a
-    /// thousand counts a thousand times.
+    /// Bytes that all connections may hold together: what was read and not decoded yet, what waits for handlers or
+    /// is with them, what waits to be sent, and the streams of permessage-deflate. Beyond: those that hold most are closed
+    /// with 1013, and new ones get `503 Service Unavailable`. Half of the machine's memory or, when that is less, of the
+    /// container's. To be set when the machine is shared, and when messages that are larger than it go to many clients at
+    /// once: one that waits for a thousand counts a thousand times.
     public var maximumMemory = Self.defaultMaximumMemory
     private static let defaultMaximumMemory = MachineMemory.available / 2
     /// Rooms of one client. Beyond: ``CrossServerError/Code-swift.struct/tooManyRooms``. 1,024.

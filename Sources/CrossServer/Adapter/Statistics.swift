@@ -43,7 +43,7 @@ extension WebSocketCrossServerAdapter {
         public struct Memory: Sendable, Hashable, Codable {
             /// Read and not decoded yet, above all unfinished messages.
             public var received: Int
-            /// Messages that wait for handlers.
+            /// Messages that wait for handlers, or that handlers have which have not ended.
             public var queued: Int
             /// Messages that wait to be sent.
             public var sending: Int

@@ -170,7 +170,7 @@ extension ClientConnection {
                 let number =
                     besideQueue
                     ? self.work.concurrentTaskStarted(outlivesConnection: outlives, bytes: 0)
-                    : self.work.taskStarted(outlivesConnection: outlives)
+                    : self.work.taskStarted(outlivesConnection: outlives, bytes: origin.bytes)
                 let context = self.context(origin, reply)
                 self.startTask(number) {
                     await context.run(body, rest, arguments)

@@ -197,7 +197,7 @@ extension ClientConnection: WebSocketHandlerDelegate {
         self.adapter.logThrottles.slowClient.log(self.adapter.logger, level: .notice, "messages dropped: slow client")
     }
 
-    var webSocketQueuedBytes: Int { self.work.bytes }
+    var webSocketQueuedBytes: Int { self.work.heldBytes }
 
     func webSocketExceedsMemory(_ handler: WebSocketHandler) {
         let relief = self.adapter.memoryRelief

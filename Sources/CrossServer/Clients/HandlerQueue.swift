@@ -70,6 +70,8 @@ struct HandlerQueue {
     private var lastNumber = 0
     /// Of the messages that concurrent handlers have.
     private(set) var concurrentBytes = 0
+    /// Of all messages in memory: those that wait, and those that handlers have.
+    var heldBytes: Int { self.bytes + self.concurrentBytes + (self.current?.bytes ?? 0) }
     /// As many concurrent handlers run as may: the next message waits.
     var isFull = false
     /// Whether the listeners of the connection's beginning have not ended.
@@ -142,11 +144,12 @@ struct HandlerQueue {
 
     /// The queue waits for a task that begins now.
     ///
+    /// - Parameter bytes: of the message that it handles.
     /// - Returns: the task's number.
-    mutating func taskStarted(outlivesConnection: Bool) -> Int {
+    mutating func taskStarted(outlivesConnection: Bool, bytes: Int) -> Int {
         self.state = .waiting
         self.lastNumber += 1
-        self.current = Running(number: self.lastNumber, outlivesConnection: outlivesConnection, bytes: 0)
+        self.current = Running(number: self.lastNumber, outlivesConnection: outlivesConnection, bytes: bytes)
         return self.lastNumber
     }
 

@@ -9,7 +9,7 @@ package final class MemoryBudget: Sendable {
     package enum Part: String, CaseIterable, Sendable {
         /// Read and not decoded yet: unfinished messages above all.
         case received
-        /// Messages that wait for handlers.
+        /// Messages that wait for handlers, or that handlers have which have not ended.
         case queued
         /// Messages that the kernel has not taken yet. One that waits for a thousand clients counts a thousand times.
         case sending

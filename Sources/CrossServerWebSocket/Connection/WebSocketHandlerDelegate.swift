@@ -14,7 +14,7 @@ public protocol WebSocketHandlerDelegate: AnyObject {
     /// The outbound limit dropped a message. Called from within ``WebSocketHandler/send(_:)``.
     func webSocket(_ handler: WebSocketHandler, dropped message: EncodedMessage)
 
-    /// Bytes of messages that it was given and that nobody has handled yet. They count against the server's memory.
+    /// Bytes of messages that it was given and that are not handled to the end yet. They count against the server's memory.
     var webSocketQueuedBytes: Int { get }
 
     /// This connection takes more memory than before, and all of the server's take more than they may.
