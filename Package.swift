@@ -330,5 +330,33 @@ let package = Package(
             dependencies: ["ConformancePeer", "CrossServerClient", "CrossServerCommand", "FaultLoad"],
             swiftSettings: settings
         ),
+        // Attacks in a small form; Scripts/attack has the large one. The helpers are where the other tests of the part are.
+        .testTarget(
+            name: "Hostile",
+            dependencies: [
+                "CrossServer",
+                "CrossServerBus",
+                "CrossServerBusTests",
+                "CrossServerCommand",
+                "CrossServerCommandTests",
+                "CrossServerHummingbird",
+                "CrossServerHummingbirdTests",
+                "CrossServerRESP",
+                "CrossServerRedis",
+                "CrossServerRedisTests",
+                "CrossServerTesting",
+                "CrossServerWebSocket",
+                "CrossServerWebSocketTests",
+                "CrossServerWire",
+                .product(name: "HummingbirdCore", package: "hummingbird"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "MetricsTestKit", package: "swift-metrics"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOEmbedded", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+            ],
+            path: "Tests/Hostile",
+            swiftSettings: settings
+        ),
     ]
 )

@@ -192,18 +192,6 @@ import Testing
         }
     }
 
-    @Test func namespacesPerClientAreBounded() async throws {
-        var configuration = WebSocketCrossServerAdapter.Configuration()
-        configuration.limits.maximumNamespacesPerClient = 2
-        try await self.withClients(["1"], configuration: configuration) { server, _ in
-            for namespace in ["a", "b", "a"] { try await server.adapter.joinRoom("r", in: namespace, "1") }
-            let error = await #expect(throws: CrossServerError.self) {
-                try await server.adapter.joinRoom("r", in: "c", "1")
-            }
-            #expect(error?.code == .tooManyRooms)
-        }
-    }
-
     /// Threads that are not the event loops' keep the order of one sender.
     @Test func messagesOfOneSenderKeepTheirOrder() async throws {
         try await self.withClients(["1", "2", "3"]) { server, clients in

@@ -1,6 +1,8 @@
 import Foundation
 import Testing
 
+@testable import CrossServerCommandTests
+
 extension EndToEnd {
     /// Attacks over bare sockets; what each is and what must come of it stands in Tests/Clients/hostile_*.py.
     @Suite

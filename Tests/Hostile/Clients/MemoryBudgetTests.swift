@@ -3,6 +3,7 @@ import NIOCore
 import Testing
 
 @testable import CrossServerWebSocket
+@testable import CrossServerWebSocketTests
 
 @Suite struct MemoryBudgetTests {
     private let budget = MemoryBudget(limit: 1_000_000)

@@ -2,6 +2,8 @@ import CrossServerRedis
 import NIOCore
 import Testing
 
+@testable import CrossServerRedisTests
+
 /// Servers that do not keep to the protocol: told, given up, and used again when they are in order.
 @Suite struct HostileServerTests {
     struct Case: Sendable, CustomTestStringConvertible {

@@ -4,6 +4,7 @@ import NIOEmbedded
 import Testing
 
 @testable import CrossServerWebSocket
+@testable import CrossServerWebSocketTests
 
 @Suite struct InboundTurnsTests {
     @Test func aTurnIsShared() {

@@ -2,6 +2,7 @@ import NIOCore
 import Testing
 
 @testable import CrossServerBus
+@testable import CrossServerBusTests
 
 /// What a receiver makes of what somebody writes in the name of others.
 @Suite struct DeliveryForgeryTests {

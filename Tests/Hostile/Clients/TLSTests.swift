@@ -1,6 +1,8 @@
 import Foundation
 import Testing
 
+@testable import CrossServerCommandTests
+
 extension EndToEnd {
     /// What the command agrees to in a TLS handshake, as a server, as a client and with Redis.
     @Suite

@@ -5,6 +5,7 @@ import NIOPosix
 import Testing
 
 @testable import CrossServerRedis
+@testable import CrossServerRedisTests
 
 /// What all clients of a broker together may hold.
 @Suite struct BrokerMemoryTests {

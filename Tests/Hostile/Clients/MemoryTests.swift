@@ -31,6 +31,25 @@ import Testing
         try await withServer(prepare: { _ in }, run: self.fillMemory)
     }
 
+    /// Whether the next message waits for the handler or not.
+    @Test(arguments: [[], .concurrent] as [HandlerOptions])
+    func whatHandlersHaveCounts(options: HandlerOptions) async throws {
+        let (released, release) = AsyncStream.makeStream(of: Void.self)
+        try await withServer { adapter in
+            adapter.onWebSocketEvent("hold", options: options) { _, _, reply async in
+                for await _ in released { break }
+                reply?(.absent)
+            }
+        } run: { server in
+            let client = try await server.connect()
+            async let reply = client.request("hold", Payload(String(repeating: "x", count: 300_000)))
+            try await eventually { server.adapter.statistics.memory.queued >= 300_000 }
+            release.finish()
+            _ = try await reply
+            try await eventually { server.adapter.statistics.memory.queued == 0 }
+        }
+    }
+
     private func fillMemory(of server: RunningServer) async throws {
         let budget = server.adapter.memoryRelief.budget
         budget.add(budget.limit + 1, to: .sending)
@@ -39,36 +58,5 @@ import Testing
         #expect(try await client.readToEnd().hasPrefix("HTTP/1.1 503 "))
         budget.add(-budget.limit - 1, to: .sending)
         _ = try await server.connect()
-    }
-
-    @Test(
-        arguments: [
-            ([:], 1_000),
-            (["/proc/self/cgroup": "0::/\n", "/sys/fs/cgroup/memory.max": "600\n"], 600),
-            (["/proc/self/cgroup": "0::/\n", "/sys/fs/cgroup/memory.max": "max\n"], 1_000),
-            (
-                [
-                    "/proc/self/cgroup": "0::/a/b\n", "/sys/fs/cgroup/a/b/memory.max": "max\n",
-                    "/sys/fs/cgroup/a/memory.max": "500\n",
-                ], 500
-            ),
-            (
-                [
-                    "/proc/self/cgroup": "5:cpu:/x\n4:memory:/x\n",
-                    "/sys/fs/cgroup/memory/memory.limit_in_bytes": "9223372036854771712\n",
-                    "/sys/fs/cgroup/memory/x/memory.limit_in_bytes": "400\n",
-                ], 400
-            ),
-            // The path is one of the host.
-            (["/proc/self/cgroup": "0::/../x\n", "/sys/fs/cgroup/memory.max": "300\n"], 300),
-            (["/proc/self/cgroup": "nonsense\n"], 1_000),
-        ] as [([String: String], Int)]
-    )
-    func memoryOfAContainer(files: [String: String], available: Int) {
-        #expect(MachineMemory.available(machine: 1_000) { files[$0] } == available)
-    }
-
-    @Test func theMachineHasMemory() {
-        #expect(MachineMemory.available > 1 << 20)
     }
 }

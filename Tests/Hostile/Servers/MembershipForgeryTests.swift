@@ -2,6 +2,7 @@ import NIOCore
 import Testing
 
 @testable import CrossServerBus
+@testable import CrossServerBusTests
 
 /// What a membership makes of what somebody says in the name of others who can publish and hears no inbox.
 @Suite struct MembershipForgeryTests {

@@ -1,0 +1,5 @@
+#if PTHREAD_LOCKS
+import CrossServerWire
+
+typealias Mutex = PthreadMutex
+#endif
