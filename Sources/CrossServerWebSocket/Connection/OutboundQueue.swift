@@ -13,6 +13,7 @@ struct OutboundQueue {
     private static let longCount = 64
 
     var isEmpty: Bool { self.first == nil }
+    var count: Int { self.rest.count + (self.first == nil ? 0 : 1) }
 
     mutating func append(_ message: EncodedMessage) {
         self.byteCount += message.frame.readableBytes

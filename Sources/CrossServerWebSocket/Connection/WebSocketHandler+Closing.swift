@@ -18,7 +18,7 @@ extension WebSocketHandler {
     /// Cuts the connection at once; the close code is 1006.
     public func terminate() {
         self.closing.cut()
-        self.queue.removeAll()
+        self.discardOutput()
         _ = self.flusher.takeFrames(of: self)
         self.waitingClose = nil
         self.context?.close(promise: nil)
@@ -51,7 +51,7 @@ extension WebSocketHandler {
         guard let close = self.closing.ended() else { return }
         self.deadline?.cancel()
         self.deadline = nil
-        self.queue.removeAll()
+        self.discardOutput()
         _ = self.flusher.takeFrames(of: self)
         self.controls = nil
         self.waitingClose = nil

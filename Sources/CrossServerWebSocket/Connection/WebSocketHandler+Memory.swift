@@ -36,7 +36,7 @@ extension WebSocketHandler {
     /// Lets go of everything the connection holds, and closes it. What the channel has yet goes with the connection, at
     /// the latest when its time to close is over.
     package func shed(code: CloseCode, reason: String) {
-        self.queue.removeAll()
+        self.discardOutput()
         _ = self.flusher.takeFrames(of: self)
         let action = self.closing.failed(.init(code: code, reason: reason))
         self.discardInput()

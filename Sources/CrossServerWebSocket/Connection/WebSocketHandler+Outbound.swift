@@ -29,7 +29,7 @@ extension WebSocketHandler {
                 }
                 guard self.isOpen else { return .closing }
             case .close(let code, let reason):
-                self.queue.removeAll()
+                self.discardOutput()
                 self.close(code: code, reason: reason)
                 return .closing
             }
@@ -97,6 +97,12 @@ extension WebSocketHandler {
     public func ping(_ payload: ByteBuffer = .init()) {
         guard self.isOpen else { return }
         self.appendControl(.ping, payload)
+    }
+
+    /// Lets go of the messages that wait. To free them takes a part of the turn, as many there are.
+    func discardOutput() {
+        self.flusher.spend(self.queue.count >> 3)
+        self.queue.removeAll()
     }
 
     var hasOutput: Bool {

@@ -109,6 +109,14 @@ import Testing
         #expect(pair.flooder.delegate.messages.count == 2)
     }
 
+    @Test func whatIsThrownAwayCounts() throws {
+        let pair = try Pair()
+        pair.flooder.block()
+        let message = EncodedMessage(text: String(repeating: "x", count: 1_000))
+        while pair.flooder.handler.isOpen { _ = pair.flooder.handler.send(message) }
+        #expect(pair.flooder.flusher.isTurnOver)
+    }
+
     @Test func whatWaitsElsewhereSlowsEveryoneDown() throws {
         let pair = try Pair()
         pair.backlog.add(DeliveryBacklog.maximum + 1)
