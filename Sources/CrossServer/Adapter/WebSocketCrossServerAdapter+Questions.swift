@@ -31,7 +31,7 @@ extension WebSocketCrossServerAdapter {
     ///
     /// - Throws: ``CrossServerError`` with `stopping` or `overloaded`; `CancellationError`.
     public func locate(_ id: String, timeout: Duration = .seconds(2)) async throws -> ClusterAnswer<[SocketLocation]> {
-        let replies = try await self.cluster.ask(ClusterQuestion.Locate(id: id), timeout: timeout)
+        let replies = try await self.cluster.requests.ask(ClusterQuestion.Locate(id: id), timeout: timeout)
         let locations = replies.replies.compactMap { server, reply in
             reply.age.map { SocketLocation(server: server, connectedFor: .milliseconds($0)) }
         }
@@ -59,7 +59,7 @@ extension WebSocketCrossServerAdapter {
             code: code.rawValue,
             reason: reason ?? code.standardReason
         )
-        let replies = try await self.cluster.ask(question, timeout: timeout)
+        let replies = try await self.cluster.requests.ask(question, timeout: timeout)
         return ClusterAnswer(value: replies.replies.values.reduce(0) { $0 + $1.count }, missing: replies.missing)
     }
 
@@ -128,7 +128,7 @@ extension WebSocketCrossServerAdapter {
     public func clusterLedger(
         timeout: Duration = .seconds(2)
     ) async throws -> ClusterAnswer<[String: DeliveryLedger]> {
-        let replies = try await self.cluster.ask(ClusterQuestion.Ledger(), timeout: timeout)
+        let replies = try await self.cluster.requests.ask(ClusterQuestion.Ledger(), timeout: timeout)
         return ClusterAnswer(value: replies.replies, missing: replies.missing)
     }
 
@@ -136,7 +136,7 @@ extension WebSocketCrossServerAdapter {
         _ selection: ClusterQuestion.Selection,
         _ timeout: Duration
     ) async throws -> ClusterAnswer<[String: Int]> {
-        let replies = try await self.cluster.ask(ClusterQuestion.Count(selection: selection), timeout: timeout)
+        let replies = try await self.cluster.requests.ask(ClusterQuestion.Count(selection: selection), timeout: timeout)
         return ClusterAnswer(value: replies.replies.mapValues(\.count), missing: replies.missing)
     }
 
@@ -144,7 +144,7 @@ extension WebSocketCrossServerAdapter {
         _ selection: ClusterQuestion.Selection,
         _ timeout: Duration
     ) async throws -> ClusterAnswer<[String: Set<String>]> {
-        let replies = try await self.cluster.ask(ClusterQuestion.Ids(selection: selection), timeout: timeout)
+        let replies = try await self.cluster.requests.ask(ClusterQuestion.Ids(selection: selection), timeout: timeout)
         return ClusterAnswer(value: replies.replies.mapValues(\.ids), missing: replies.missing)
     }
 }

@@ -94,8 +94,8 @@ extension WebSocketCrossServerAdapter: Service {
                 try? await gracefulShutdown()
                 return nil
             }
-            if self.cluster.bus != nil {
-                group.addTask { await self.cluster.failures.stream.first { _ in true } }
+            if self.transport.bus != nil {
+                group.addTask { await self.cluster.servers.failures.stream.first { _ in true } }
             }
             defer { group.cancelAll() }
             return await group.next() ?? nil
@@ -175,7 +175,7 @@ extension WebSocketCrossServerAdapter: Service {
             lifecycle.phase = .stopping
             lifecycle.address = nil
         }
-        self.cluster.eventLoop.execute { self.reportReadiness() }
+        self.transport.eventLoop.execute { self.reportReadiness() }
         self.logger.info("stopping", metadata: ["clients": "\(self.connections.count)"])
         do {
             try await channel?.close().get()

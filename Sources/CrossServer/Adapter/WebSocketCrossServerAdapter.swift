@@ -35,7 +35,7 @@ public final class WebSocketCrossServerAdapter: Sendable {
     let acceptFailures = AcceptFailureLog()
     let clients: LocalClients
     let memoryRelief: MemoryRelief
-    let cluster: ClusterNode
+    let cluster: Cluster
     let lifecycle = Mutex(Lifecycle())
     let readinessReports = Reports<Readiness>(maximumWaiting: 100)
     let metrics = Mutex<MetricsBook?>(nil)
@@ -67,42 +67,22 @@ public final class WebSocketCrossServerAdapter: Sendable {
         if !serverName.isEmpty { logger[metadataKey: "server"] = "\(serverName)" }
         self.logger = logger
         let eventLoop = bus?.eventLoop ?? eventLoopGroup.next()
-        let incarnation = UInt64.random(in: 1 ... .max)
         let start = NIODeadline.now()
-        let channels = ClusterChannels(
-            bridgePrefix: configuration.cluster.bridgePrefix,
-            webSocketPrefix: configuration.cluster.webSocketPrefix
-        )
-        var courier: Courier?
-        if let bus, configuration.cluster.delivery == .ordered {
-            courier = Courier(bus: bus, name: serverName, incarnation: incarnation, channels: channels, now: start)
-        }
-        let roomChannels = RoomChannels(
+        let transport = Transport(
+            name: serverName,
+            configuration: configuration,
             bus: bus,
-            courier: courier,
-            channels: channels,
-            configuration: configuration.cluster,
-            eventLoop: eventLoop
+            eventLoop: eventLoop,
+            start: start,
+            logger: logger
         )
-        self.clients = LocalClients(configuration: configuration, channels: roomChannels)
+        self.clients = LocalClients(configuration: configuration, roomChannels: RoomChannels(transport))
         self.memoryRelief = MemoryRelief(
             budget: MemoryBudget(limit: configuration.limits.maximumMemory),
             loops: self.clients.loops,
             logger: logger
         )
-        self.cluster = ClusterNode(
-            name: serverName,
-            incarnation: incarnation,
-            configuration: configuration,
-            channels: channels,
-            bus: bus,
-            courier: courier,
-            clients: self.clients,
-            roomChannels: roomChannels,
-            eventLoop: eventLoop,
-            start: start,
-            logger: logger
-        )
+        self.cluster = Cluster(transport, self.clients, start: start)
         if listenAddress != nil { self.cluster.serveClients() }
     }
 }
@@ -131,6 +111,7 @@ extension WebSocketCrossServerAdapter {
         return true
     }
 
+    var transport: Transport { self.cluster.transport }
     var connections: ConnectionTable { self.clients.connections }
     var loops: LoopTable { self.clients.loops }
 

@@ -14,7 +14,7 @@ extension WebSocketCrossServerAdapter {
         guard !(factory is NOOPMetricsHandler) else { return nil }
         let book = MetricsBook(factory: factory, dimensions: [("server", self.serverName)])
         self.metrics.withLock { $0 = book }
-        return self.cluster.eventLoop.scheduleRepeatedTask(initialDelay: .zero, delay: Self.metricsInterval) {
+        return self.transport.eventLoop.scheduleRepeatedTask(initialDelay: .zero, delay: Self.metricsInterval) {
             [weak self] _ in
             self?.recordMetrics()
         }
@@ -22,7 +22,7 @@ extension WebSocketCrossServerAdapter {
 
     /// Records them now, and not only when it is time.
     package func updateMetrics() async throws {
-        try await self.cluster.eventLoop.submit { self.recordMetrics() }.get()
+        try await self.transport.eventLoop.submit { self.recordMetrics() }.get()
     }
 
     /// On the node's event loop.
@@ -69,14 +69,14 @@ extension WebSocketCrossServerAdapter {
     }
 
     private func recordServers(in book: inout MetricsBook) {
-        guard let bus = self.cluster.bus else { return }
-        let (live, unreachable, originals) = self.cluster.roster.withLock {
+        guard let bus = self.transport.bus else { return }
+        let (live, unreachable, originals) = self.cluster.servers.roster.withLock {
             ($0.members.count + 1, $0.unreachable.count, $0.originalServerCount)
         }
         book.record("crossserver.cluster.servers", live, ("kind", "live"))
         book.record("crossserver.cluster.servers", unreachable, ("kind", "unreachable"))
         book.record("crossserver.cluster.servers", originals, ("kind", "original"))
-        let proved = self.cluster.membership.value.linksProved
+        let proved = self.cluster.servers.membership.value.linksProved
         for link in bus.links {
             book.record("crossserver.bus.link.up", proved.contains(link.link) ? 1 : 0, ("link", link.name))
         }
@@ -91,13 +91,13 @@ extension WebSocketCrossServerAdapter {
     }
 
     private func recordOverflows(in book: inout MetricsBook) {
-        for (kind, count) in self.cluster.overflows.withLock({ $0 }) {
+        for (kind, count) in self.cluster.servers.overflows.withLock({ $0 }) {
             book.count("crossserver.cluster.overflows", count, ("kind", kind.rawValue))
         }
     }
 
     private func recordDelivery(in book: inout MetricsBook) {
-        guard let courier = self.cluster.courier else { return }
+        guard let courier = self.transport.courier else { return }
         let ledger = self.cluster.ledger()
         book.count("crossserver.delivery.sent", ledger.sent)
         book.count("crossserver.delivery.republished", ledger.republished)

@@ -159,7 +159,7 @@ struct PresenceTests {
                 return try await group.reduce(into: []) { $0.append($1) }
             }
             #expect(try await a.watchCount() == 1)
-            let channel = a.cluster.channels.channel(
+            let channel = a.transport.channels.channel(
                 of: PresenceTopic(room: RoomName(namespace: "n", room: "r"), isCountOnly: false)
             )
             #expect(Self.subscribers(of: channel, buses[1]) == 1)
@@ -274,8 +274,8 @@ extension WebSocketCrossServerAdapter {
     /// Rooms that this server watches, each in its own way.
     fileprivate func watchCount() async throws -> Int {
         let cluster = self.cluster
-        return try await cluster.eventLoop.submit {
-            let presence = cluster.presence.value
+        return try await cluster.transport.eventLoop.submit {
+            let presence = cluster.presence.watches.value
             return max(presence.watches.count, presence.keys.count)
         }.get()
     }

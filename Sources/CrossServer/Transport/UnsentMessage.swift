@@ -1,0 +1,40 @@
+import CrossServerBus
+import CrossServerWire
+import Logging
+
+/// A message that did not get to other servers after all, when the call that was to send it had returned. Clients of this
+/// server have got it.
+public struct UnsentMessage: Sendable {
+    public var channel: String
+    /// `busUnavailable` or `overloaded`: it has waited in vain. `unknownSocket`: the one client that it was for moved while it
+    /// was on its way, and it came back when it could not be sent again in its order, or found a connection that was closed.
+    public var error: CrossServerError
+}
+
+extension Transport {
+    func unsent(on channel: String, _ error: BusError) {
+        self.unsent(on: channel, CrossServerError(error))
+    }
+
+    func unsent(on channel: String, _ error: CrossServerError) {
+        ClusterCounters.increment(self.counters.messagesNotSent)
+        self.throttles.notSent.log(
+            self.logger,
+            level: .warning,
+            "not sent: a message to other servers",
+            metadata: ["channel": "\(LogText(channel))", "error": "\(LogText(error))"]
+        )
+        self.unsentMessages.emit(UnsentMessage(channel: channel, error: error))
+    }
+}
+
+extension WebSocketCrossServerAdapter {
+    /// Runs the closure for each message that was not sent after the call had returned, on an event loop: it must not
+    /// block. What becomes of a request, only who waits for its replies is told.
+    public func onUnsentMessage(_ handler: @escaping @Sendable (UnsentMessage) -> Void) {
+        self.transport.unsentMessages.add(handler)
+    }
+
+    /// The messages that are not sent from now on. Ends with this server. When 1,000 wait, the oldest is dropped.
+    public var unsentMessages: AsyncStream<UnsentMessage> { self.transport.unsentMessages.stream() }
+}
