@@ -165,7 +165,8 @@ final class Presence: Sendable {
                 target: target == .all ? .all : .servers(others),
                 exceptSelf: true,
                 timeout: Self.answerWithin,
-                isSystem: true
+                isSystem: true,
+                concernsClients: true
             )
             let isAll = target == .all
             let sink = ReplySink.observer(self.transport.eventLoop) { [weak self] response in

@@ -7,7 +7,7 @@ extension ServerRequests {
     ///
     /// - Parameter isDecided: whether an answer makes those that are outstanding needless.
     /// - Returns: what each answered, and who did not: those of the original cannot.
-    func ask<Question: Event>(
+    func ask<Question: ServerQuestion>(
         _ question: Question,
         timeout: Duration,
         until isDecided: (@Sendable (Question.Reply) -> Bool)? = nil
@@ -18,7 +18,8 @@ extension ServerRequests {
             target: .all,
             exceptSelf: false,
             timeout: timeout,
-            isSystem: true
+            isSystem: true,
+            concernsClients: Question.concernsClients
         )
         guard let isDecided else { return self.adding(originalsTo: try await self.collect(request)) }
         try Task.checkCancellation()
@@ -43,10 +44,10 @@ extension ServerRequests {
     }
 
     /// Those of the original have not answered.
-    private func adding<Reply: Decodable & Sendable>(
+    private func adding<Answer: Decodable & Sendable>(
         originalsTo payloads: CrossServerReplies<Payload>
-    ) -> CrossServerReplies<Reply> {
-        var replies = payloads.decoded(Reply.self)
+    ) -> CrossServerReplies<Answer> {
+        var replies = payloads.decoded(Answer.self)
         let originals = self.servers.roster.withLock { $0.originalServerCount }
         let reason = MissingReply.Reason.notSent("a server of the original cannot answer")
         replies.missing += Array(repeating: MissingReply(server: nil, reason: reason), count: originals)
@@ -56,11 +57,11 @@ extension ServerRequests {
 
 extension CrossServerReplies<Payload> {
     /// A reply that does not decode counts as missing.
-    func decoded<Reply: Decodable & Sendable>(_ type: Reply.Type) -> CrossServerReplies<Reply> {
-        var typed = CrossServerReplies<Reply>(missing: self.missing)
+    func decoded<Answer: Decodable & Sendable>(_ type: Answer.Type) -> CrossServerReplies<Answer> {
+        var typed = CrossServerReplies<Answer>(missing: self.missing)
         for (server, payload) in self.replies {
             do {
-                typed.replies[server] = try payload.decode(Reply.self)
+                typed.replies[server] = try payload.decode(Answer.self)
             } catch {
                 typed.missing.append(MissingReply(server: server, reason: .invalidReply("\(error)")))
             }

@@ -37,9 +37,8 @@ final class ServerRequests: Sendable {
         var timeout: Duration
         /// Whether it is one of our own questions, and no event of the application.
         var isSystem = false
-
         /// Whether only servers to which clients may be connected are to answer.
-        var concernsClients: Bool { self.isSystem && ClusterQuestion.ofClients.contains(self.event) }
+        var concernsClients = false
     }
 
     /// One of the messages in which an event goes out.

@@ -128,7 +128,7 @@ extension MissingReply.Reason {
     }
 }
 
-extension Cluster {
+extension ClusterServices {
     /// Another server asks a client of this one.
     func askClient(_ event: CrossServerEvent, _ reply: ServerReply?) throws {
         guard let id = event.payload["id"]?.string, let name = event.payload["event"]?.string,

@@ -4,10 +4,8 @@ protocol RegistryMember: AnyObject, Sendable {
     var loopIndex: Int { get }
 }
 
-/// A room, which is unique in its namespace.
-struct RoomName: Hashable, Sendable {
-    var namespace: String
-    var room: String
+extension ClientSocket: RegistryMember {
+    var loopIndex: Int { self.loop.index }
 }
 
 /// Which ids are bound to which connection, and which ids are in which rooms of this server.

@@ -1,3 +1,4 @@
+import CrossServerBus
 import NIOCore
 import Synchronization
 
@@ -89,6 +90,21 @@ final class RoomChannels: Sendable {
             guard let use = state.uses[channel], use.scopes.isEmpty, use.generation == generation else { return }
             state.uses[channel] = nil
             self.transport.unsubscribe(from: [channel])
+        }
+    }
+
+    /// Waits until channels are heard, unless no link is usable.
+    ///
+    /// - Throws: ``BusError`` with `subscriptionFailed`; `CancellationError`.
+    func heard(_ channels: [String], within timeout: Duration) async throws -> RoomSubscription {
+        guard self.transport.bus?.links.contains(where: { $0.canPublish && $0.canReceive }) == true else {
+            return .pending
+        }
+        do {
+            try await self.transport.subscribed(to: channels, within: timeout)
+            return .inForce
+        } catch let error as BusError where error.code == .notConnected {
+            return .pending
         }
     }
 }

@@ -1,30 +1,6 @@
 import CrossServerWire
 import Synchronization
 
-/// How a query compares names.
-public enum NameMatch: Sendable {
-    /// The name itself.
-    case exact
-    /// Every name that starts with it.
-    case prefix
-
-    func callAsFunction(_ name: String, _ wanted: String) -> Bool {
-        switch self {
-        case .exact: name == wanted
-        case .prefix: name.hasPrefix(wanted)
-        }
-    }
-}
-
-/// Whether what other servers send to a room reaches its members here.
-public enum RoomSubscription: Sendable, Hashable {
-    /// It does from now on.
-    case inForce
-    /// No link of the bus can be used, or one has not answered in time. It does as soon as one has; what is sent until then
-    /// may be missed.
-    case pending
-}
-
 // Membership
 extension WebSocketCrossServerAdapter {
     /// Puts an id into a room, and waits until every message that any server sends to the room from now on is heard: the
@@ -53,7 +29,7 @@ extension WebSocketCrossServerAdapter {
         guard self.transport.bus != nil else { return .inForce }
         // Another one may have made the room just now, and not subscribed yet.
         self.clients.updateChannels([name])
-        return try await self.transport.heard(self.clients.roomChannels.channels(of: name), within: timeout)
+        return try await self.clients.roomChannels.heard(self.clients.roomChannels.channels(of: name), within: timeout)
     }
 
     /// Puts an id into a room, and does not wait until it is heard: of what other servers send to the room right after this

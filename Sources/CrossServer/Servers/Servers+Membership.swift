@@ -16,7 +16,7 @@ extension Servers {
             let now = NIODeadline.now()
             let hears = self.roster.withLock { $0.own?.links.isEmpty == false }
             for holder in self.hearing.withLock({ $0.update(hears: hears, now: now) }) {
-                self.delegate.value?.isGone(holder, .died)
+                self.delegate.value?.isGone(holder, hasStopped: false)
             }
             self.delegate.value?.tick(now)
             let load = self.delegate.value?.load
@@ -71,7 +71,7 @@ extension Servers {
         case .joined(let member):
             self.enterRoster(member, now)
             for former in self.hearing.withLock({ $0.joined(Holder(member)) }) {
-                self.delegate.value?.isGone(former, .died)
+                self.delegate.value?.isGone(former, hasStopped: false)
             }
             if member.role == .server {
                 self.delegate.value?.joined(member)
@@ -110,10 +110,12 @@ extension Servers {
     private func fellSilent(_ member: Member, _ reason: MembershipAction.LeaveReason, _ now: NIODeadline) {
         let holder = Holder(member)
         switch reason {
-        case .stopped: self.delegate.value?.isGone(holder, .stopped)
-        case .replaced: self.delegate.value?.isGone(holder, .died)
+        case .stopped: self.delegate.value?.isGone(holder, hasStopped: true)
+        case .replaced: self.delegate.value?.isGone(holder, hasStopped: false)
         case .died:
-            if self.hearing.withLock({ $0.fellSilent(holder, now: now) }) { self.delegate.value?.isGone(holder, .died) }
+            if self.hearing.withLock({ $0.fellSilent(holder, now: now) }) {
+                self.delegate.value?.isGone(holder, hasStopped: false)
+            }
         }
     }
 

@@ -14,7 +14,7 @@ final class Servers: Sendable {
         func joined(_ server: Member)
         func left(_ server: Member)
         /// It is sure that the server answers and delivers nothing any more.
-        func isGone(_ server: Holder, _ reason: MissingReply.Reason)
+        func isGone(_ server: Holder, hasStopped: Bool)
         /// Nobody hears the server's inbox any more, or somebody does again.
         func isSuspect(_ server: Holder, _ isSuspect: Bool)
         /// A link delivers to the server's inbox, or cannot say.

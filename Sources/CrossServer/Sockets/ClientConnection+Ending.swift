@@ -6,8 +6,8 @@ extension ClientConnection {
     /// The connection has ended: its handlers are told, and its place is free. They go on while the server stops, which
     /// waits for them.
     func connectionEnded(_ close: WebSocketClose) {
-        self.adapter.connections.connectionEnded(self.socket.admission)
-        if !self.adapter.isStopping {
+        self.shared.connections.connectionEnded(self.socket.admission)
+        if !self.owner.isStopping {
             self.handlersCancelledAt = self.socket.loop.eventLoop.now
             for task in self.work.connectionEnded() { task.cancel() }
         }
@@ -16,7 +16,7 @@ extension ClientConnection {
 
     func runCloseListeners(_ close: WebSocketClose, besideQueue: Bool) {
         self.hasRunCloseListeners = true
-        let list = self.adapter.listeners { $0.system.close }
+        let list = self.shared.listeners { $0.system.close }
         self.closeTask = self.run(
             list,
             (self.socket, self.socket.request, close.code, close.reason),
@@ -28,7 +28,7 @@ extension ClientConnection {
     /// A handler that does not heed its cancellation does not keep the client's id and rooms.
     func checkLingering(now: NIODeadline) {
         guard let cancelledAt = self.handlersCancelledAt,
-            now - cancelledAt >= TimeAmount(self.adapter.configuration.limits.handlerEndTimeout),
+            now - cancelledAt >= TimeAmount(self.shared.configuration.limits.handlerEndTimeout),
             let close = self.work.takeClosed()
         else { return }
         self.runCloseListeners(close, besideQueue: true)
@@ -41,12 +41,12 @@ extension ClientConnection {
         guard self.hasRunCloseListeners, self.closeTask.map(self.work.isRunning) != true else { return }
         if !self.hasLeft {
             self.hasLeft = true
-            self.adapter.release(self.socket)
+            self.owner.release(self.socket)
         }
         guard self.work.isDone, self.socket.connection != nil else { return }
         self.socket.loop.connections.remove(self)
         self.socket.connection = nil
-        self.adapter.connections.handlersEnded()
+        self.shared.connections.handlersEnded()
     }
 
     /// Closes the connection before any of its messages was handled.

@@ -7,8 +7,8 @@ import NIOCore
 // concurrent run beside them.
 extension ClientConnection {
     func opened() {
-        if self.adapter.isStopping { self.close(.goingAway, reason: "server stops") }
-        let list = self.adapter.listeners { $0.system.connection }
+        if self.owner.isStopping { self.close(.goingAway, reason: "server stops") }
+        let list = self.shared.listeners { $0.system.connection }
         self.work.open()
         self.step {
             self.run(
@@ -33,7 +33,7 @@ extension ClientConnection {
     func enqueue(_ inbound: HandlerQueue.Inbound) {
         self.work.append(inbound)
         self.drain()
-        let limits = self.adapter.configuration.limits
+        let limits = self.shared.configuration.limits
         if self.work.isOver(messages: limits.maximumQueuedMessages, bytes: limits.maximumQueuedBytes) {
             self.updateReading()
         }
@@ -65,7 +65,7 @@ extension ClientConnection {
     }
 
     private func updateIsFull() {
-        let limits = self.adapter.configuration.limits
+        let limits = self.shared.configuration.limits
         self.work.isFull =
             self.work.concurrentCount >= limits.maximumConcurrentHandlersPerClient
             || self.work.concurrentBytes > limits.maximumQueuedBytes
@@ -76,17 +76,17 @@ extension ClientConnection {
         case .message(let message):
             self.dispatch(message)
         case .rawMessage(let message):
-            let list = self.adapter.listeners { $0.system.message }
+            let list = self.shared.listeners { $0.system.message }
             let bytes = message.payload.readableBytes
             self.run(list, (self.socket, message), HandlerContext.Origin(event: "message", bytes: bytes))
         case .clientPing:
-            let list = self.adapter.listeners { $0.system.clientPing }
+            let list = self.shared.listeners { $0.system.clientPing }
             self.run(list, self.socket, HandlerContext.Origin(event: "client-ping"))
         case .pong(let payload):
-            let list = self.adapter.listeners { $0.system.pong }
+            let list = self.shared.listeners { $0.system.pong }
             self.run(list, (self.socket, self.socket.request, payload), HandlerContext.Origin(event: "pong"))
         case .error(let error):
-            let list = self.adapter.listeners { $0.system.error }
+            let list = self.shared.listeners { $0.system.error }
             self.run(list, (self.socket, self.socket.request, error), HandlerContext.Origin(event: "error"))
         case .inputEnded:
             self.close(.normalClosure, reason: "end of input")
@@ -105,22 +105,22 @@ extension ClientConnection {
     }
 
     private func dispatch(_ envelope: consuming Envelope, of message: WebSocketMessage) {
-        let limit = self.adapter.configuration.limits.maximumNameLength
+        let limit = self.shared.configuration.limits.maximumNameLength
         guard let event = envelope.event, event.utf8.count <= limit else {
             if envelope.isReplyToServer {
-                if self.adapter.hasMessageListeners { self.work.prepend(.rawMessage(message)) }
+                if self.shared.hasMessageListeners { self.work.prepend(.rawMessage(message)) }
                 return self.received(reply: envelope)
             }
             let problem = envelope.event == nil ? "no event" : "the event's name is longer than \(limit) bytes"
             return self.invalid(message, problem)
         }
-        let (list, hasMessageListeners) = self.adapter.listeners {
+        let (list, hasMessageListeners) = self.shared.listeners {
             ($0.client[event] ?? ListenerList(), !$0.system.message.isEmpty)
         }
         if hasMessageListeners { self.work.prepend(.rawMessage(message)) }
         let reply = envelope.callbackId.map { Reply(socket: self.socket, callbackId: $0) }
         if list.isEmpty {
-            guard self.adapter.configuration.answersUnknownEvents else { return }
+            guard self.shared.configuration.answersUnknownEvents else { return }
             reply?.fail(RequestFailure(code: "UNKNOWN_EVENT", message: "no handler for this event"))
             return
         }
@@ -130,10 +130,10 @@ extension ClientConnection {
 
     /// A message that is no event. The listeners of all messages see it all the same.
     private func invalid(_ message: WebSocketMessage, _ problem: String) {
-        if self.adapter.hasMessageListeners { self.work.prepend(.rawMessage(message)) }
+        if self.shared.hasMessageListeners { self.work.prepend(.rawMessage(message)) }
         LoopCounters.increment(self.socket.loop.counters.invalidMessages)
-        self.adapter.logThrottles.invalidMessage.log(
-            self.adapter.logger,
+        self.shared.throttles.invalidMessage.log(
+            self.shared.logger,
             level: .notice,
             "invalid message dropped",
             metadata: ["client": "\(self.socket)", "problem": "\(LogText(problem))"]
@@ -152,7 +152,7 @@ extension ClientConnection {
         besideQueue: Bool = false,
         _ reply: Reply? = nil
     ) -> Int? {
-        for (index, listener) in list.listeners.enumerated() where self.adapter.claim(listener) {
+        for (index, listener) in list.listeners.enumerated() where self.shared.claim(listener) {
             switch listener.body {
             case .plain(let body):
                 do {
@@ -202,7 +202,7 @@ extension ClientConnection {
     }
 
     private func context(_ origin: HandlerContext.Origin, _ reply: Reply?) -> HandlerContext {
-        HandlerContext(adapter: self.adapter, socket: self.socket, origin: origin, reply: reply)
+        HandlerContext(shared: self.shared, socket: self.socket, origin: origin, reply: reply)
     }
 
     private func startTask(_ number: Int, _ operation: @escaping @Sendable () async -> Void) {

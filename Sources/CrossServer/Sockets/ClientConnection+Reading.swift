@@ -7,7 +7,7 @@ extension ClientConnection {
     /// What must not wait, the reply to a request of the server, the answer to its ping or a heartbeat, may be behind messages
     /// that do. So meanwhile reading goes on beyond the bound, to one of its own.
     func updateReading() {
-        let limits = self.adapter.configuration.limits
+        let limits = self.shared.configuration.limits
         let (messages, bytes) = (limits.maximumQueuedMessages, limits.maximumQueuedBytes)
         // Half of a bound, so that reading does not stop and go on with each message.
         let part = self.isPaused ? 2 : 1
@@ -30,7 +30,7 @@ extension ClientConnection {
 
     /// A client whose handlers do not get on is closed. So is one that has gone while nothing was read from it.
     func checkPause(now: NIODeadline) {
-        guard self.isPaused, now - self.pausedAt >= TimeAmount(self.adapter.configuration.limits.maximumPause) else {
+        guard self.isPaused, now - self.pausedAt >= TimeAmount(self.shared.configuration.limits.maximumPause) else {
             return
         }
         self.close(.tryAgainLater, reason: "handlers are too slow")

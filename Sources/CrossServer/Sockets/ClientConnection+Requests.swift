@@ -20,11 +20,11 @@ extension ClientConnection {
     }
 
     private func send(_ request: ClientRequest) -> CrossServerError? {
-        let maximum = self.adapter.configuration.limits.maximumOutstandingRequestsPerClient
+        let maximum = self.shared.configuration.limits.maximumOutstandingRequestsPerClient
         guard self.requests.count < maximum, self.requests[request.id] == nil else {
             return CrossServerError(.overloaded, "\(maximum) requests to the client wait for its replies already")
         }
-        if self.adapter.isStopping { return CrossServerError(.stopping, "the server is stopping") }
+        if self.owner.isStopping { return CrossServerError(.stopping, "the server is stopping") }
         switch self.transmit(request.message) {
         // Writing can find that the connection has failed.
         case .sent: return self.isEnded ? .connectionEnded : nil
@@ -66,7 +66,7 @@ extension ClientConnection {
         }
         guard envelope.isReplyToServer else { return false }
         self.received(reply: envelope)
-        if self.adapter.hasMessageListeners { self.enqueue(.rawMessage(message)) }
+        if self.shared.hasMessageListeners { self.enqueue(.rawMessage(message)) }
         return true
     }
 

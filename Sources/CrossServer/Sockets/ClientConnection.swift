@@ -6,7 +6,8 @@ import NIOCore
 /// The part of a client's connection that lives on its event loop: limits, heartbeat and deadlines.
 final class ClientConnection {
     let socket: ClientSocket
-    let adapter: WebSocketCrossServerAdapter
+    let shared: ClientSockets
+    let owner: any ClientSockets.Owner
     /// The place in ``LoopConnections/all``.
     var position = 0
     var nextPing: NIODeadline = .distantFuture
@@ -42,11 +43,12 @@ final class ClientConnection {
     /// Requests to the client that wait for its replies, by their ids. Owned by the extension that sends them.
     var requests: [String: ClientRequest.Completion] = [:]
 
-    init(socket: ClientSocket, adapter: WebSocketCrossServerAdapter) {
+    init(socket: ClientSocket, shared: ClientSockets, owner: any ClientSockets.Owner) {
         self.socket = socket
-        self.adapter = adapter
-        self.heartbeatSize = adapter.heartbeat?.readableBytes ?? -1
-        if let rate = adapter.configuration.limits.rate {
+        self.shared = shared
+        self.owner = owner
+        self.heartbeatSize = shared.heartbeat?.readableBytes ?? -1
+        if let rate = shared.configuration.limits.rate {
             self.rateLimiter = RateLimiter(rate, now: socket.loop.eventLoop.now)
         }
     }
@@ -56,7 +58,7 @@ final class ClientConnection {
         self.handler = handler
         self.socket.connection = self
         self.socket.loop.connections.add(self)
-        self.adapter.connections.opened()
+        self.shared.connections.opened()
         let socket = self.socket
         // The handler is added to the pipeline after this call; what the client sends meanwhile is queued.
         socket.loop.eventLoop.execute {
@@ -116,7 +118,7 @@ final class ClientConnection {
 
     /// Makes the connections that hold most be closed, if all of the server's hold too much.
     func relieveMemory() {
-        if self.adapter.memoryRelief.budget.isExceeded { self.adapter.memoryRelief.begin() }
+        if self.shared.memoryRelief.budget.isExceeded { self.shared.memoryRelief.begin() }
     }
 
     /// Closes the connection and gives back at once what it holds.
@@ -158,7 +160,7 @@ extension ClientConnection: WebSocketHandlerDelegate {
         let counters = self.socket.loop.counters
         LoopCounters.increment(counters.messagesReceived)
         if self.rateLimiter != nil, !self.isWithinRate(message) { return }
-        if message.payload.readableBytes == self.heartbeatSize, message.payload == self.adapter.heartbeat {
+        if message.payload.readableBytes == self.heartbeatSize, message.payload == self.shared.heartbeat {
             self.receivedHeartbeat(message)
         } else {
             self.enqueue(message)
@@ -170,14 +172,14 @@ extension ClientConnection: WebSocketHandlerDelegate {
         // Answered at once, however slow the client's handlers are.
         self.send(EncodedMessage(text: message.payload))
         self.enqueue(.clientPing)
-        if self.adapter.hasMessageListeners { self.enqueue(.rawMessage(message)) }
+        if self.shared.hasMessageListeners { self.enqueue(.rawMessage(message)) }
     }
 
     private func isWithinRate(_ message: WebSocketMessage) -> Bool {
         let now = self.socket.loop.eventLoop.now
         if self.rateLimiter?.allows(bytes: message.payload.readableBytes, now: now) != false { return true }
         LoopCounters.increment(self.socket.loop.counters.messagesOverRate)
-        if case .close = self.adapter.configuration.limits.rate?.action {
+        if case .close = self.shared.configuration.limits.rate?.action {
             self.close(.policyViolation, reason: "rate limit")
         }
         return false
@@ -194,13 +196,13 @@ extension ClientConnection: WebSocketHandlerDelegate {
 
     func webSocket(_ handler: WebSocketHandler, dropped message: EncodedMessage) {
         LoopCounters.increment(self.socket.loop.counters.messagesDropped)
-        self.adapter.logThrottles.slowClient.log(self.adapter.logger, level: .notice, "messages dropped: slow client")
+        self.shared.throttles.slowClient.log(self.shared.logger, level: .notice, "messages dropped: slow client")
     }
 
     var webSocketQueuedBytes: Int { self.work.heldBytes }
 
     func webSocketExceedsMemory(_ handler: WebSocketHandler) {
-        let relief = self.adapter.memoryRelief
+        let relief = self.shared.memoryRelief
         // Not from within what the connection is doing.
         self.socket.loop.eventLoop.execute { relief.begin() }
     }
@@ -210,7 +212,7 @@ extension ClientConnection: WebSocketHandlerDelegate {
     }
 
     func webSocketShouldQuiesce(_ handler: WebSocketHandler) {
-        self.adapter.quiesce()
+        self.owner.quiesce()
     }
 
     func webSocket(_ handler: WebSocketHandler, closed close: WebSocketClose) {

@@ -228,10 +228,6 @@ extension ClientSocket: Hashable {
     public func hash(into hasher: inout Hasher) { hasher.combine(ObjectIdentifier(self)) }
 }
 
-extension ClientSocket: RegistryMember {
-    var loopIndex: Int { self.loop.index }
-}
-
 extension ClientSocket: CustomStringConvertible {
     /// For logs: the id, if there is one, with control and format characters escaped, and the address.
     public var description: String {

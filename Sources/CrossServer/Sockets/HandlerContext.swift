@@ -15,7 +15,7 @@ struct HandlerContext: Sendable {
         var bytes = 0
     }
 
-    let adapter: WebSocketCrossServerAdapter
+    let shared: ClientSockets
     let socket: ClientSocket
     let origin: Origin
     let reply: Reply?
@@ -32,7 +32,7 @@ struct HandlerContext: Sendable {
             self.failed(error)
             if self.origin.stage == .opening { return }
         }
-        for listener in rest where self.adapter.claim(listener) {
+        for listener in rest where self.shared.claim(listener) {
             if listener.isConcurrent, self.origin.stage != .closing {
                 self.socket.onConnection { $0.startConcurrent(listener, arguments, self.origin, self.reply) }
             } else if await !self.run(listener, arguments), self.origin.stage == .opening {
@@ -70,8 +70,8 @@ struct HandlerContext: Sendable {
         // Before somebody who waits for the reply goes on.
         LoopCounters.increment(self.socket.loop.counters.handlerFailures)
         self.reply?.fail(.internalError)
-        self.adapter.logThrottles.handlerFailure.log(
-            self.adapter.logger,
+        self.shared.throttles.handlerFailure.log(
+            self.shared.logger,
             level: .error,
             "handler failed",
             metadata: [

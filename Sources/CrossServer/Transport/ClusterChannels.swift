@@ -87,3 +87,9 @@ struct RequestID: Equatable {
         self.number = number
     }
 }
+
+/// What is watched of a room. Each has a channel of its own, so that who wants a number does not get the ids.
+struct PresenceTopic: Hashable, Sendable {
+    var room: RoomName
+    var isCountOnly: Bool
+}

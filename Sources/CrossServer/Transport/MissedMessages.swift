@@ -39,13 +39,3 @@ extension Transport {
         self.gaps.emit(MissedMessages(server: gap.name, channel: gap.channel, count: count, reason: reason))
     }
 }
-
-extension WebSocketCrossServerAdapter {
-    /// Runs the closure when messages of another server are lost for this one, on an event loop: it must not block.
-    public func onMissedMessages(_ handler: @escaping @Sendable (MissedMessages) -> Void) {
-        self.transport.gaps.add(handler)
-    }
-
-    /// Messages that are lost for this server, from now on. Ends with it. When 1,000 wait, the oldest is dropped.
-    public var missedMessages: AsyncStream<MissedMessages> { self.transport.gaps.stream() }
-}

@@ -84,19 +84,6 @@ final class Transport: Sendable {
         }
     }
 
-    /// Waits until channels are heard, unless no link is usable.
-    ///
-    /// - Throws: ``BusError`` with `subscriptionFailed`; `CancellationError`.
-    func heard(_ channels: [String], within timeout: Duration) async throws -> RoomSubscription {
-        guard self.bus?.links.contains(where: { $0.canPublish && $0.canReceive }) == true else { return .pending }
-        do {
-            try await self.subscribed(to: channels, within: timeout)
-            return .inForce
-        } catch let error as BusError where error.code == .notConnected {
-            return .pending
-        }
-    }
-
     // MARK: What goes wrong
 
     /// A message of the bus is not as it should be.

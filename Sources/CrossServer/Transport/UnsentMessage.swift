@@ -27,14 +27,3 @@ extension Transport {
         self.unsentMessages.emit(UnsentMessage(channel: channel, error: error))
     }
 }
-
-extension WebSocketCrossServerAdapter {
-    /// Runs the closure for each message that was not sent after the call had returned, on an event loop: it must not
-    /// block. What becomes of a request, only who waits for its replies is told.
-    public func onUnsentMessage(_ handler: @escaping @Sendable (UnsentMessage) -> Void) {
-        self.transport.unsentMessages.add(handler)
-    }
-
-    /// The messages that are not sent from now on. Ends with this server. When 1,000 wait, the oldest is dropped.
-    public var unsentMessages: AsyncStream<UnsentMessage> { self.transport.unsentMessages.stream() }
-}

@@ -5,7 +5,7 @@ import NIOCore
 import Synchronization
 
 /// Ids of which the cluster shall have one.
-struct UniqueIds: Sendable {
+struct IdReservations: Sendable {
     /// That this server waits to be allowed.
     var reserved: Set<String> = []
     /// That another server may have, until it says what has come of it.
@@ -51,7 +51,7 @@ final class UniqueIdClaims: Sendable {
     private let requests: ServerRequests
     private let clients: LocalClients
     private let remoteClients: RemoteClients
-    private let uniqueIds = Mutex(UniqueIds())
+    private let uniqueIds = Mutex(IdReservations())
 
     init(_ transport: Transport, _ requests: ServerRequests, _ clients: LocalClients, _ remoteClients: RemoteClients) {
         self.transport = transport
@@ -73,7 +73,7 @@ final class UniqueIdClaims: Sendable {
         self.uniqueIds.withLock { $0.heard(claim.number) }
         self.remoteClients.clientConnected(claim.id, at: server)
         guard let socket = self.clients.read({ $0.members[claim.id] }), let own = socket.claim else { return }
-        if NIODeadline.now() - socket.boundAt < UniqueIds.settledAfter,
+        if NIODeadline.now() - socket.boundAt < IdReservations.settledAfter,
             (own, self.transport.name) > (claim.number, server)
         {
             // It may have come before the other one's login.

@@ -51,7 +51,7 @@ import Testing
     }
 
     private func fillMemory(of server: RunningServer) async throws {
-        let budget = server.adapter.memoryRelief.budget
+        let budget = server.adapter.clientSockets.memoryRelief.budget
         budget.add(budget.limit + 1, to: .sending)
         let client = try await RawConnection.open(server.address)
         try await client.send(RawConnection.upgrade)

@@ -8,7 +8,7 @@ import Synchronization
 /// The part of a server that talks to other servers: puts the parts of that talk together, and begins and ends them.
 ///
 /// Without a bus it is a cluster of one.
-final class Cluster: Sendable {
+final class ClusterServices: Sendable {
     let transport: Transport
     let servers: Servers
     let events: ServerEvents
@@ -122,7 +122,7 @@ final class Cluster: Sendable {
     }
 }
 
-extension Cluster: Servers.Delegate {
+extension ClusterServices: Servers.Delegate {
     var load: (connections: Int, rooms: Int) { self.clients.load }
 
     func joined(_ server: Member) {
@@ -133,8 +133,8 @@ extension Cluster: Servers.Delegate {
         self.presence.left(server.name)
     }
 
-    func isGone(_ server: Holder, _ reason: MissingReply.Reason) {
-        self.requests.endRequests(to: server.name, reason)
+    func isGone(_ server: Holder, hasStopped: Bool) {
+        self.requests.endRequests(to: server.name, hasStopped ? .stopped : .died)
         self.remoteClients.isGone(server)
     }
 

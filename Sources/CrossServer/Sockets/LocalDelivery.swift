@@ -2,7 +2,7 @@ import CrossServerWebSocket
 import Synchronization
 
 /// A message on its way to connections of one event loop.
-struct Delivery: Sendable {
+struct LocalDelivery: Sendable {
     enum Target: Sendable {
         case socket(ClientSocket)
         /// The reply to a request of the connection, which nobody else can have.

@@ -1,11 +1,5 @@
 import CrossServerWire
 
-/// What is watched of a room. Each has a channel of its own, so that who wants a number does not get the ids.
-struct PresenceTopic: Hashable, Sendable {
-    var room: RoomName
-    var isCountOnly: Bool
-}
-
 extension ClusterQuestion {
     /// Who is in the room? And tell me of changes on its channel, for the next 30 s.
     struct WatchRoom: Event {

@@ -49,21 +49,21 @@ extension WebSocketCrossServerAdapter {
 
     /// Removes the listeners of a system event that have the tag, or all of them.
     public func offWebSocketEvent<Arguments: Sendable>(_ event: SystemEvent<Arguments>, tag: String? = nil) {
-        self.changeListeners { $0.system[keyPath: event.list].remove(tag: tag) }
+        self.clientSockets.changeListeners { $0.system[keyPath: event.list].remove(tag: tag) }
     }
 
     private func add<Arguments: Sendable>(
         _ listener: Listener<Arguments>,
         to event: SystemEvent<Arguments>
     ) -> ListenerHandle {
-        self.changeListeners { $0.system[keyPath: event.list].add(listener) }
+        self.clientSockets.changeListeners { $0.system[keyPath: event.list].add(listener) }
         return self.handle(of: listener)
     }
 
     private func handle<Arguments>(of listener: Listener<Arguments>) -> ListenerHandle {
-        ListenerHandle { [weak self] in
+        ListenerHandle { [weak sockets = self.clientSockets] in
             listener.deactivate()
-            self?.changeListeners { $0.removeSpent() }
+            sockets?.changeListeners { $0.removeSpent() }
         }
     }
 }
@@ -126,7 +126,7 @@ extension WebSocketCrossServerAdapter {
 
     /// Removes the listeners of an event that have the tag, or all of them.
     public func offWebSocketEvent(_ event: String, tag: String? = nil) {
-        self.changeListeners { $0.remove(tag: tag, from: event) }
+        self.clientSockets.changeListeners { $0.remove(tag: tag, from: event) }
     }
 
     /// Removes one listener.
@@ -135,7 +135,7 @@ extension WebSocketCrossServerAdapter {
     }
 
     private func add(_ listener: Listener<ClientEventArguments>, to event: String) -> ListenerHandle {
-        self.changeListeners { $0.add(listener, to: event) }
+        self.clientSockets.changeListeners { $0.add(listener, to: event) }
         return self.handle(of: listener)
     }
 }

@@ -27,7 +27,7 @@ extension WebSocketCrossServerAdapter {
     public func attach(_ upgrade: Upgrade, to channel: any Channel) throws {
         channel.eventLoop.preconditionInEventLoop()
         guard !self.isStopping else { throw CrossServerError(.stopping, "the server takes no new connections") }
-        guard !self.memoryRelief.budget.isExceeded else {
+        guard !self.clientSockets.memoryRelief.budget.isExceeded else {
             throw CrossServerError(.overloaded, "the connections hold as much memory as they may")
         }
         guard case .admitted(let admission) = self.connections.admit(channel.remoteAddress) else {

@@ -19,6 +19,7 @@ extension WebSocketCrossServerAdapter: Service {
         var isQuiescing = false
     }
 
+    /// Whether the server takes nothing new.
     var isStopping: Bool {
         self.lifecycle.withLock { $0.isQuiescing || $0.phase == .stopping || $0.phase == .stopped }
     }
@@ -105,7 +106,7 @@ extension WebSocketCrossServerAdapter: Service {
     /// The last that happens, whatever has ended the run.
     private func end() async {
         // Listeners usually hold the adapter, which would keep both for ever.
-        self.changeListeners { $0 = Listeners() }
+        self.clientSockets.changeListeners { $0 = Listeners() }
         self.cluster.end()
         self.lifecycle.withLock { lifecycle in
             lifecycle.phase = .stopped
@@ -248,8 +249,8 @@ extension WebSocketCrossServerAdapter: Service {
         _ arguments: Arguments,
         name: String
     ) async {
-        let list = self.listeners { $0.system[keyPath: event] }
-        for listener in list.listeners where self.claim(listener) {
+        let list = self.clientSockets.listeners { $0.system[keyPath: event] }
+        for listener in list.listeners where self.clientSockets.claim(listener) {
             do {
                 switch listener.body {
                 case .plain(let body): try body(arguments)

@@ -6,24 +6,22 @@ import Synchronization
 ///
 /// A message is encoded once, whoever it goes to, and each event loop is told once.
 final class LocalClients: Sendable {
-    let loops: LoopTable
-    let connections: ConnectionTable
+    let sockets: ClientSockets
     private let reach: WebSocketCrossServerAdapter.BroadcastReach
     private let registry = Mutex(Registry<ClientSocket>())
     let roomChannels: RoomChannels
     private let watchedRoomsChanged = Mutex<(@Sendable (WatchedRooms.Due) -> Void)?>(nil)
 
-    init(configuration: WebSocketCrossServerAdapter.Configuration, roomChannels: RoomChannels) {
-        self.loops = LoopTable(configuration: configuration)
-        self.connections = ConnectionTable(limits: configuration.limits)
-        self.reach = configuration.broadcastReach
+    init(_ sockets: ClientSockets, _ roomChannels: RoomChannels) {
+        self.sockets = sockets
+        self.reach = sockets.configuration.broadcastReach
         self.roomChannels = roomChannels
     }
 
     /// What is told to other servers.
     var load: (connections: Int, rooms: Int) {
         let rooms = self.read { $0.namespaces.values.reduce(0) { $0 + $1.count } }
-        return (self.connections.clients, rooms)
+        return (self.sockets.connections.clients, rooms)
     }
 
     func read<Result>(_ body: (borrowing Registry<ClientSocket>) throws -> Result) rethrows -> Result {
@@ -77,20 +75,20 @@ final class LocalClients: Sendable {
         }
     }
 
-    private func deliver(_ message: EncodedMessage, to target: (LoopContext) -> Delivery.Target?) -> Bool {
+    private func deliver(_ message: EncodedMessage, to target: (LoopContext) -> LocalDelivery.Target?) -> Bool {
         var isTaken = true
         var deliveries = 0
         var own: LoopContext?
         // What one loop cannot take must not keep it from the others.
-        for loop in self.loops.all {
+        for loop in self.sockets.loops.all {
             if loop.eventLoop.inEventLoop { own = loop }
             guard let target = target(loop) else { continue }
-            let delivery = Delivery(target: target, message: message)
+            let delivery = LocalDelivery(target: target, message: message)
             if loop !== own { deliveries += delivery.size(on: loop.counters) }
             if !loop.post(delivery) { isTaken = false }
         }
         // Who sends to many on other event loops has done as much as one who sends to many on his own.
-        own?.connections.flusher.spend(Delivery.work(for: deliveries))
+        own?.connections.flusher.spend(LocalDelivery.work(for: deliveries))
         return isTaken
     }
 }

@@ -4,7 +4,7 @@ import Logging
 import NIOCore
 
 // What comes over the bus is decoded here, and handed to the part that it concerns.
-extension Cluster: NumberingBusReceiver {
+extension ClusterServices: NumberingBusReceiver {
     var serverName: String { self.transport.name }
 
     func linkChanged(_ status: BusLinkStatus) {
@@ -112,7 +112,7 @@ extension Cluster: NumberingBusReceiver {
     }
 }
 
-extension Cluster: Courier.Delegate {
+extension ClusterServices: Courier.Delegate {
     func missed(_ gap: DeliveryGap) {
         self.transport.missed(gap)
     }

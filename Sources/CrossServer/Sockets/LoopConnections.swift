@@ -74,8 +74,8 @@ final class LoopConnections {
         return Array(holders.lazy.filter { $0.bytes > 0 }.sorted { $0.bytes > $1.bytes }.prefix(maximum))
     }
 
-    func deliver(_ delivery: Delivery) {
-        self.flusher.spend(Delivery.work(for: delivery.size(on: self.counters)))
+    func deliver(_ delivery: LocalDelivery) {
+        self.flusher.spend(LocalDelivery.work(for: delivery.size(on: self.counters)))
         switch delivery.target {
         case .socket(let socket):
             socket.deliver(delivery.message)

@@ -5,7 +5,13 @@ import Logging
 import NIOCore
 import Synchronization
 
-extension Cluster {
+extension ClusterServices {
+    /// Those that servers need not answer to which no client can be connected.
+    private static let ofClients: Set<String> = [
+        ClusterQuestion.Locate.name, ClusterQuestion.Disconnect.name, ClusterQuestion.Count.name,
+        ClusterQuestion.Ids.name, ClusterQuestion.Reserve.name, ClusterQuestion.WatchRoom.name,
+    ]
+
     /// A question of another server, or of this one.
     func answer(_ event: CrossServerEvent, _ reply: ServerReply?) {
         guard !self.transport.configuration.cluster.isObserver else {
@@ -14,7 +20,7 @@ extension Cluster {
         }
         // Who asks knows that it need not wait. But who watches a room is known when the first client comes.
         let isOfClients =
-            ClusterQuestion.ofClients.contains(event.event) && event.event != ClusterQuestion.WatchRoom.name
+            Self.ofClients.contains(event.event) && event.event != ClusterQuestion.WatchRoom.name
         guard self.hasClients || event.sender == self.transport.name || !isOfClients else { return }
         if event.event == ClusterQuestion.WatchRoom.name || event.event == ClusterQuestion.UnwatchRoom.name {
             // There, so that the changes that follow an answer are sent behind it.

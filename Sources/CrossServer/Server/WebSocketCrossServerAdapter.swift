@@ -29,18 +29,15 @@ public final class WebSocketCrossServerAdapter: Sendable {
 
     let listenAddress: ListenAddress?
     let eventLoopGroup: any EventLoopGroup
-    let heartbeat: ByteBuffer?
-    let logThrottles = LogThrottles()
     let refusals = ConnectionRefusals()
     let acceptFailures = AcceptFailureLog()
+    let clientSockets: ClientSockets
     let clients: LocalClients
-    let memoryRelief: MemoryRelief
-    let cluster: Cluster
+    let cluster: ClusterServices
     let lifecycle = Mutex(Lifecycle())
     let readinessReports = Reports<Readiness>(maximumWaiting: 100)
     let metrics = Mutex<MetricsBook?>(nil)
     let lastReadiness = Mutex(Readiness(problems: [.notRunning]))
-    private let listenerTable = Mutex(Listeners())
 
     /// - Parameters:
     ///   - serverName: unique in a cluster; may be empty for a single server.
@@ -62,7 +59,6 @@ public final class WebSocketCrossServerAdapter: Sendable {
         self.listenAddress = listenAddress
         self.configuration = configuration
         self.eventLoopGroup = eventLoopGroup
-        self.heartbeat = configuration.heartbeat.map { ByteBuffer(string: $0) }
         var logger = logger
         if !serverName.isEmpty { logger[metadataKey: "server"] = "\(serverName)" }
         self.logger = logger
@@ -76,44 +72,19 @@ public final class WebSocketCrossServerAdapter: Sendable {
             start: start,
             logger: logger
         )
-        self.clients = LocalClients(configuration: configuration, roomChannels: RoomChannels(transport))
-        self.memoryRelief = MemoryRelief(
-            budget: MemoryBudget(limit: configuration.limits.maximumMemory),
-            loops: self.clients.loops,
-            logger: logger
-        )
-        self.cluster = Cluster(transport, self.clients, start: start)
+        self.clientSockets = ClientSockets(configuration, logger: logger)
+        self.clients = LocalClients(self.clientSockets, RoomChannels(transport))
+        self.cluster = ClusterServices(transport, self.clients, start: start)
         if listenAddress != nil { self.cluster.serveClients() }
     }
 }
 
-// Listeners
+// Parts that have no name of their own here
 extension WebSocketCrossServerAdapter {
-    func listeners<Result>(_ body: (Listeners) -> Result) -> Result {
-        self.listenerTable.withLock { body($0) }
-    }
-
-    /// What is let go of is destroyed behind the lock: a closure's objects are the application's, and so is what they do
-    /// at their end.
-    func changeListeners(_ body: (inout Listeners) -> Void) {
-        let former = self.listenerTable.withLock { listeners in
-            let former = listeners
-            body(&listeners)
-            return former
-        }
-        withExtendedLifetime(former) {}
-    }
-
-    /// Whether the listener may run now. One that runs once is removed before it does.
-    func claim<Arguments>(_ listener: Listener<Arguments>) -> Bool {
-        guard listener.claim() else { return false }
-        if listener.isOnce { self.changeListeners { $0.removeSpent() } }
-        return true
-    }
-
     var transport: Transport { self.cluster.transport }
-    var connections: ConnectionTable { self.clients.connections }
-    var loops: LoopTable { self.clients.loops }
-
-    var hasMessageListeners: Bool { self.listeners { !$0.system.message.isEmpty } }
+    var connections: ConnectionTable { self.clientSockets.connections }
+    var loops: LoopTable { self.clientSockets.loops }
 }
+
+// `isStopping`, `release` and `quiesce` are where they belong.
+extension WebSocketCrossServerAdapter: ClientSockets.Owner {}

@@ -12,7 +12,9 @@ extension WebSocketCrossServerAdapter {
     /// - Parameter isOwn: whether no handlers of others are in the channel.
     func initialize(_ channel: any Channel, tls: NIOSSLContext?, isOwn: Bool) throws {
         let loop = self.loops.context(for: channel.eventLoop)
-        if self.memoryRelief.budget.isExceeded { return try self.refuse(channel, with: .serviceUnavailable, tls: tls) }
+        if self.clientSockets.memoryRelief.budget.isExceeded {
+            return try self.refuse(channel, with: .serviceUnavailable, tls: tls)
+        }
         let admission: ConnectionTable.Admission
         switch self.connections.admit(channel.remoteAddress) {
         case .admitted(let granted): admission = granted
@@ -59,7 +61,7 @@ extension WebSocketCrossServerAdapter {
     /// - Parameter rejection: for want of a place.
     func countRefusal(_ rejection: UpgradeRejection) {
         self.refusals.count(rejection.status == UpgradeRejection.tooManyRequests.status ? .address : .limit)
-        self.logThrottles.connectionLimit.log(
+        self.clientSockets.throttles.connectionLimit.log(
             self.logger,
             level: .warning,
             "connection refused: limit reached",
@@ -77,7 +79,7 @@ extension WebSocketCrossServerAdapter {
     private func handshakeFailed(_ error: any Error) {
         // A client that leaves, or is told why, is no event of the server.
         if error is UpgradeRejection || error is WebSocketHandshakeError || error is ChannelError { return }
-        self.logThrottles.handshake.log(
+        self.clientSockets.throttles.handshake.log(
             self.logger,
             level: .info,
             "handshake failed",
@@ -98,14 +100,14 @@ extension WebSocketCrossServerAdapter {
             loop: loop,
             admission: admission
         )
-        let connection = ClientConnection(socket: socket, adapter: self)
+        let connection = ClientConnection(socket: socket, shared: self.clientSockets, owner: self)
         let limits = self.configuration.limits
         var configuration = WebSocketConfiguration()
         configuration.maximumMessageSize = limits.maximumMessageSize
         configuration.maximumFragments = limits.maximumFragments
         configuration.closeTimeout = TimeAmount(limits.closeTimeout)
         configuration.outbound = limits.outbound
-        configuration.memory = self.memoryRelief.budget
+        configuration.memory = self.clientSockets.memoryRelief.budget
         let handler = WebSocketHandler(
             role: .server,
             configuration: configuration,
@@ -151,7 +153,7 @@ extension WebSocketCrossServerAdapter {
             } catch let rejection as UpgradeRejection {
                 promise.succeed(.failure(rejection))
             } catch {
-                self.logThrottles.handshake.log(
+                self.clientSockets.throttles.handshake.log(
                     self.logger,
                     level: .error,
                     "authorization failed",
@@ -169,7 +171,7 @@ extension WebSocketCrossServerAdapter {
     private func originRejection(of request: UpgradeRequest) -> UpgradeRejection? {
         guard let refused = self.configuration.allowedOrigins.refusedOrigin(of: request) else { return nil }
         self.refusals.count(.origin)
-        self.logThrottles.origin.log(
+        self.clientSockets.throttles.origin.log(
             self.logger,
             level: .notice,
             "connection refused: its origin is not allowed",

@@ -1,9 +1,8 @@
 import CrossServerWire
 
-/// What our servers ask each other, apart from the application's events. The original does not hear it.
-enum ClusterQuestion {
+extension ClusterQuestion {
     /// Is a client with the id connected to you?
-    struct Locate: Event {
+    struct Locate: ServerQuestion {
         static let name = "locate"
         var id: String
 
@@ -14,7 +13,7 @@ enum ClusterQuestion {
     }
 
     /// Close the connection of the client with the id.
-    struct Disconnect: Event {
+    struct Disconnect: ServerQuestion {
         static let name = "disconnect"
         var id: String
         var code: UInt16
@@ -25,33 +24,8 @@ enum ClusterQuestion {
         }
     }
 
-    /// Which clients, of all or of rooms.
-    struct Selection: Codable, Sendable {
-        var namespace: String?
-        var room: String?
-        var isPrefix = false
-    }
-
-    struct Count: Event {
-        static let name = "count"
-        var selection: Selection
-
-        struct Reply: Codable, Sendable {
-            var count: Int
-        }
-    }
-
-    struct Ids: Event {
-        static let name = "ids"
-        var selection: Selection
-
-        struct Reply: Codable, Sendable {
-            var ids: Set<String>
-        }
-    }
-
     /// May a client log in with the id, of which there shall be one?
-    struct Reserve: Event {
+    struct Reserve: ServerQuestion {
         static let name = "reserve"
         var id: String
 
@@ -72,24 +46,6 @@ enum ClusterQuestion {
         var id: String
         var number: UInt64
     }
-
-    /// What has become of your messages to others, and of theirs to you?
-    struct Ledger: Event {
-        static let name = "ledger"
-        typealias Reply = DeliveryLedger
-    }
-
-    /// Remove a room. Nobody answers.
-    struct RemoveRoom: Event {
-        static let name = "removeRoom"
-        var namespace: String
-        var room: String
-    }
-
-    /// Those that servers need not answer to which no client can be connected.
-    static let ofClients: Set<String> = [
-        Locate.name, Disconnect.name, Count.name, Ids.name, Reserve.name, WatchRoom.name,
-    ]
 
     /// Ask the client with the id an event with a payload, and pass on its reply. The client's payload may be anything:
     /// it is not decoded on the way.

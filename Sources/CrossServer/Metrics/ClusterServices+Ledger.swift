@@ -2,7 +2,7 @@ import CrossServerBus
 import NIOCore
 import Synchronization
 
-extension Cluster {
+extension ClusterServices {
     /// On the event loop.
     func ledger() -> DeliveryLedger {
         var ledger = DeliveryLedger()
@@ -44,19 +44,5 @@ extension DeliveryLedger.Received {
             unknownGaps: ledger.unknownGaps,
             bestEffort: ledger.once
         )
-    }
-}
-
-extension WebSocketCrossServerAdapter {
-    /// What has become of the messages between this server and others. See ``clusterLedger(timeout:)`` for that of all.
-    public var deliveryLedger: DeliveryLedger {
-        get async {
-            do {
-                return try await self.transport.eventLoop.submit { self.cluster.ledger() }.get()
-            } catch {
-                // The event loop has ended, and with it what was counted.
-                return DeliveryLedger()
-            }
-        }
     }
 }

@@ -17,7 +17,7 @@ final class LoopContext: Sendable {
 
     private enum Mail: Sendable {
         /// With the number of connections that it is for.
-        case delivery(Delivery, size: Int)
+        case delivery(LocalDelivery, size: Int)
         case action(@Sendable () -> Void)
         /// One that is refused as a delivery is, when too many wait.
         case request(@Sendable () -> Void)
@@ -61,7 +61,7 @@ final class LoopContext: Sendable {
     /// Messages of one sender arrive in the order of the calls, also when the sender changes threads in between.
     ///
     /// - Returns: false when too many messages wait already; the message is not sent then.
-    func post(_ delivery: Delivery) -> Bool {
+    func post(_ delivery: LocalDelivery) -> Bool {
         if self.eventLoop.inEventLoop {
             self.deliverMail()
             self.connections.deliver(delivery)
@@ -108,7 +108,7 @@ final class LoopContext: Sendable {
     /// Hands a message to one connection: as ``post(_:)``, but without a detour when on the loop.
     func post(_ message: EncodedMessage, to socket: ClientSocket) -> Bool {
         guard self.eventLoop.inEventLoop else {
-            return self.enqueue(Delivery(target: .socket(socket), message: message))
+            return self.enqueue(LocalDelivery(target: .socket(socket), message: message))
         }
         self.deliverMail()
         socket.deliver(message)
@@ -121,14 +121,14 @@ final class LoopContext: Sendable {
     func reply(_ socket: ClientSocket, payloadSize: Int, writing: (inout ByteBuffer) -> Void) {
         guard self.eventLoop.inEventLoop else {
             let message = EncodedMessage(kind: .text, payloadCapacity: payloadSize, writing: writing)
-            _ = self.enqueue(Delivery(target: .requester(socket), message: message))
+            _ = self.enqueue(LocalDelivery(target: .requester(socket), message: message))
             return
         }
         self.deliverMail()
         socket.connection?.reply(payloadSize: payloadSize, writing: writing)
     }
 
-    private func enqueue(_ delivery: Delivery) -> Bool {
+    private func enqueue(_ delivery: LocalDelivery) -> Bool {
         let size = delivery.size(on: self.counters)
         guard self.enqueue(.delivery(delivery, size: size)) else { return false }
         self.backlog.add(size)
