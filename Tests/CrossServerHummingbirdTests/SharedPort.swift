@@ -37,7 +37,17 @@ struct SharedPort: Sendable {
         adapter.onWebSocketEvent("echo") { _, payload, reply in reply?(payload) }
         let router = Router()
         router.get("hello") { _, _ in "hello" }
-        router.get("large") { _, _ in ByteBuffer(repeating: 0x78, count: 64 << 20) }
+        router.get("large") { _, _ in
+            // In parts: the last one waits for those before it.
+            Response(
+                status: .ok,
+                body: .init { writer in
+                    let part = ByteBuffer(repeating: 0x78, count: 1 << 20)
+                    for _ in 0..<64 { try await writer.write(part) }
+                    try await writer.finish(nil)
+                }
+            )
+        }
         router.post("body") { request, _ in try await request.body.collect(upTo: 1 << 20) }
         let (running, continuation) = AsyncStream.makeStream(of: SocketAddress.self)
         let application = Application(

@@ -107,6 +107,8 @@ import Testing
         let handled = Mutex(0)
         var configuration = WebSocketCrossServerAdapter.Configuration()
         configuration.limits.maximumQueuedMessages = 8
+        // While the server waits for a pong it reads ahead in any case.
+        configuration.pingInterval = .seconds(3_600)
         try await withServer(configuration: configuration) { adapter in
             adapter.onWebSocketEvent("hang") { _, _, reply in
                 for await _ in gate {}
