@@ -25,7 +25,7 @@ extension WebSocketCrossServerAdapter {
         try await self.transport.eventLoop.submit { self.recordMetrics() }.get()
     }
 
-    /// On the node's event loop.
+    /// On the transport's event loop.
     func recordMetrics() {
         // Taken out meanwhile: the backend is the application's, and must not run under the lock.
         guard var book = self.metrics.withLock({ $0.take() }) else { return }

@@ -7,7 +7,7 @@ struct PresenceKey: Hashable, Sendable {
     var grace: TimeAmount
 }
 
-/// The rooms that this server watches. Used on the node's event loop only.
+/// The rooms that this server watches. Used on the transport's event loop only.
 struct PresenceWatches: Sendable {
     var watches: [PresenceKey: PresenceWatch] = [:]
     /// By the name of the channel.

@@ -4,7 +4,7 @@ import Logging
 import NIOCore
 import Synchronization
 
-// All of this happens on the node's event loop, on which the membership lives: it is told little, and seldom.
+// All of this happens on the transport's event loop, on which the membership lives: it is told little, and seldom.
 extension Servers {
     private static let tick = TimeAmount.milliseconds(100)
 

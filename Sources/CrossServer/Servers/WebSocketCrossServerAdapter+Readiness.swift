@@ -51,7 +51,7 @@ extension WebSocketCrossServerAdapter {
         }
     }
 
-    /// On the node's event loop.
+    /// On the transport's event loop.
     func reportReadiness() {
         let readiness = self.readiness
         let isNews = self.lastReadiness.withLock { last in
