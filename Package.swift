@@ -42,6 +42,7 @@ let package = Package(
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
     ],
     targets: [
+        .target(name: "CCrossServerMemory"),
         .target(name: "CCrossServerZlib", linkerSettings: [.linkedLibrary("z")]),
         .target(
             name: "CrossServerWire",
@@ -106,6 +107,7 @@ let package = Package(
         .target(
             name: "CrossServer",
             dependencies: [
+                "CCrossServerMemory",
                 "CrossServerBus",
                 "CrossServerTLS",
                 "CrossServerWebSocket",

@@ -116,8 +116,9 @@ final class ClientConnection {
     /// Bytes in memory, as the server's budget knows them.
     var heldBytes: Int { self.handler?.heldBytes ?? 0 }
 
-    /// Makes the connections that hold most be closed, if all of the server's hold too much.
+    /// Makes the connections that hold most be closed, if all of the server's hold too much, and returns what they have freed.
     func relieveMemory() {
+        self.shared.memoryRelief.returnMemory()
         if self.shared.memoryRelief.budget.isExceeded { self.shared.memoryRelief.begin() }
     }
 

@@ -66,6 +66,10 @@ final class LoopConnections {
         self.all.removeLast()
         LoopCounters.add(-1, to: self.counters.connections)
         self.stopTickingIfIdle()
+        guard self.all.isEmpty else { return }
+        // Nothing looks after it any more, and what the last ones held is freed soon.
+        let relief = connection.shared.memoryRelief
+        self.eventLoop.scheduleTask(in: .seconds(1)) { relief.returnMemory() }
     }
 
     /// The connections that hold most memory.

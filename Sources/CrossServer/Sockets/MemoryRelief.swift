@@ -1,13 +1,18 @@
+import CCrossServerMemory
 import CrossServerWebSocket
 import Logging
 import NIOCore
+import NIOPosix
 import Synchronization
 
-/// Closes the connections that hold most when all together hold more than the budget. Used from any thread.
+/// Closes the connections that hold most when all together hold more than the budget, and returns to the system what they have
+/// freed. Used from any thread.
 final class MemoryRelief: Sendable {
     let budget: MemoryBudget
     /// Connections that were closed.
     let closed = Atomic<Int>(0)
+    /// How often memory was returned to the system.
+    let returned = Atomic<Int>(0)
     private let loops: LoopTable
     private let logger: Logger
     private let throttle = LogThrottle()
@@ -19,6 +24,8 @@ final class MemoryRelief: Sendable {
         var holders: [Holder] = []
         var awaited = 0
         var lastEnd = NIODeadline.uptimeNanoseconds(0)
+        /// The most that was held since memory was returned.
+        var peak = 0
     }
 
     struct Holder: Sendable {
@@ -36,6 +43,22 @@ final class MemoryRelief: Sendable {
         self.budget = budget
         self.loops = loops
         self.logger = logger
+    }
+
+    /// Returns to the system what was freed since most was held, if that is a sixteenth of the budget: glibc's allocator would
+    /// keep it. To be called now and then.
+    func returnMemory() {
+        let used = self.budget.used
+        let isDue = self.state.withLock { state in
+            state.peak = max(state.peak, used)
+            guard state.peak - used >= max(self.budget.limit / 16, 1) else { return false }
+            state.peak = used
+            return true
+        }
+        guard isDue else { return }
+        self.returned.add(1, ordering: .relaxed)
+        // Not on an event loop: it looks through all that is free.
+        NIOThreadPool.singleton.submit { _ in CCrossServerMemory_trim() }
     }
 
     /// Asks the event loops who holds most, and closes those until an eighth of the budget is free.

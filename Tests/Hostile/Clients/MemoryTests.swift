@@ -1,5 +1,6 @@
 import CrossServerTesting
 import CrossServerWebSocket
+import Synchronization
 import Testing
 
 @testable import CrossServer
@@ -47,6 +48,28 @@ import Testing
             release.finish()
             _ = try await reply
             try await eventually { server.adapter.statistics.memory.queued == 0 }
+        }
+    }
+
+    @Test func whatWasFreedIsReturnedToTheSystemOnce() async throws {
+        try await withServer { _ in
+        } run: { server in
+            let relief = server.adapter.clientSockets.memoryRelief
+            let much = relief.budget.limit / 8
+            relief.budget.add(much, to: .received)
+            relief.returnMemory()
+            #expect(relief.returned.load(ordering: .relaxed) == 0)
+            relief.budget.add(-much, to: .received)
+            for _ in 0..<3 { relief.returnMemory() }
+            #expect(relief.returned.load(ordering: .relaxed) == 1)
+            // Whether anybody is connected or not.
+            relief.budget.add(much, to: .received)
+            relief.returnMemory()
+            let client = try await server.connect()
+            try await eventually { server.adapter.socketClientCount == 1 }
+            relief.budget.add(-much, to: .received)
+            client.close()
+            try await eventually { relief.returned.load(ordering: .relaxed) == 2 }
         }
     }
 
