@@ -351,6 +351,43 @@ import Testing
         }
     }
 
+    /// Of two that were both answered one takes the last place.
+    @Test func aClientThatIsOneTooManyOnAnotherServersPortIsClosed() async throws {
+        let (all, release) = AsyncStream.makeStream(of: Void.self)
+        let asked = Mutex(0)
+        var configuration = WebSocketCrossServerAdapter.Configuration()
+        configuration.limits.maximumConnections = 1
+        configuration.authorize = { _ in
+            if asked.withLock({
+                $0 += 1
+                return $0 == 2
+            }) {
+                release.finish()
+            }
+            for await _ in all {}
+        }
+        let adapter = WebSocketCrossServerAdapter(configuration: configuration, logger: silent)
+        let task = Task { try await adapter.run() }
+        let channel = try await sharedPort(of: adapter)
+        let address = try #require(channel.localAddress)
+        async let first = TestClient.connect(to: address, target: "/")
+        async let second = TestClient.connect(to: address, target: "/")
+        let clients = try await [first, second]
+        try await eventually { adapter.socketClientCount == 1 }
+        let closes = AsyncStream<WebSocketClose>.makeStream()
+        let waiting = clients.map { client in
+            Task { closes.continuation.yield(try await client.closed()) }
+        }
+        for await close in closes.stream {
+            #expect(close.code == .tryAgainLater)
+            break
+        }
+        for task in waiting { task.cancel() }
+        try await channel.close()
+        task.cancel()
+        try await task.value
+    }
+
     /// The server of swift-nio keeps the port; both answer on it.
     @Test func connectionsOfAnotherServersPort() async throws {
         var configuration = WebSocketCrossServerAdapter.Configuration()
@@ -370,17 +407,7 @@ import Testing
         let adapter = WebSocketCrossServerAdapter(configuration: configuration, logger: silent)
         adapter.onWebSocketEvent("echo") { _, payload, reply in reply?(payload) }
         let task = Task { try await adapter.run() }
-        let channel = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
-            .childChannelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture {
-                    let pipeline = channel.pipeline.syncOperations
-                    try pipeline.configureHTTPServerPipeline(
-                        withServerUpgrade: (upgraders: [adapter.httpUpgrader()], completionHandler: removeHello)
-                    )
-                    try pipeline.addHandler(HelloHandler())
-                }
-            }
-            .bind(host: "127.0.0.1", port: 0).get()
+        let channel = try await sharedPort(of: adapter)
         let address = try #require(channel.localAddress)
         func rejection(_ target: String) async throws -> WebSocketHandshakeError? {
             await #expect(throws: WebSocketHandshakeError.self) {
@@ -400,6 +427,21 @@ import Testing
         try await task.value
         #expect(try await client.closed().code == .goingAway || adapter.socketClientCount == 0)
     }
+}
+
+/// A server of swift-nio whose port the adapter shares.
+private func sharedPort(of adapter: WebSocketCrossServerAdapter) async throws -> any Channel {
+    try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+        .childChannelInitializer { channel in
+            channel.eventLoop.makeCompletedFuture {
+                let pipeline = channel.pipeline.syncOperations
+                try pipeline.configureHTTPServerPipeline(
+                    withServerUpgrade: (upgraders: [adapter.httpUpgrader()], completionHandler: removeHello)
+                )
+                try pipeline.addHandler(HelloHandler())
+            }
+        }
+        .bind(host: "127.0.0.1", port: 0).get()
 }
 
 private let silent = Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() })

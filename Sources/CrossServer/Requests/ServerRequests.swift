@@ -183,7 +183,9 @@ final class ServerRequests: Sendable {
                 self.transport.logger,
                 level: .warning,
                 "not sent: an event that other servers get",
-                metadata: ["servers": "\(posting.servers.joined(separator: ", "))", "error": "\(error)"]
+                metadata: [
+                    "servers": "\(LogText(posting.servers.joined(separator: ", ")))", "error": "\(LogText(error))",
+                ]
             )
             let reason = error as? CrossServerError ?? CrossServerError(.busUnavailable, "\(error)")
             return posting.servers.map { UnreachedServer(server: $0, error: reason) }

@@ -124,8 +124,22 @@ private struct AdapterUpgrader: HTTPServerProtocolUpgrader, Sendable {
                     ? nil : self.adapter.configuration.selectSubprotocol(request.subprotocols),
                 deflate: self.adapter.configuration.compression
             )
-            try self.adapter.attach(.init(request: request, acceptance: acceptance), to: channel)
+            do {
+                try self.adapter.attach(.init(request: request, acceptance: acceptance), to: channel)
+            } catch {
+                self.close(channel)
+                throw error
+            }
         }
+    }
+
+    /// There is no room any more for a client that has its answer already: it gets a Close frame (RFC 6455, 5.5.1).
+    private func close(_ channel: any Channel) {
+        let code = self.adapter.isStopping ? CloseCode.goingAway : .tryAgainLater
+        var frame = ByteBuffer(bytes: [0x88, 0x02])
+        frame.writeInteger(code.rawValue)
+        channel.writeAndFlush(frame, promise: nil)
+        channel.close(promise: nil)
     }
 
     private func request(_ head: HTTPRequestHead, on channel: any Channel) -> UpgradeRequest {
@@ -145,7 +159,9 @@ private struct AdapterUpgrader: HTTPServerProtocolUpgrader, Sendable {
         of request: UpgradeRequest,
         on channel: any Channel
     ) -> EventLoopFuture<UpgradeAcceptance> {
-        if let refusal = self.adapter.connections.mayAdmit(channel.remoteAddress) {
+        let hasMemory = !self.adapter.clientSockets.memoryRelief.budget.isExceeded
+        let refusal = hasMemory ? self.adapter.connections.mayAdmit(channel.remoteAddress) : .tooMany
+        if let refusal {
             let rejection = UpgradeRejection(refusal)
             self.adapter.countRefusal(rejection)
             return self.refuse(request, with: rejection, on: channel)

@@ -1,3 +1,4 @@
+import CrossServerWire
 package import Logging
 
 /// Whether a server can do its work now, and what hinders it.
@@ -52,7 +53,7 @@ extension Readiness.Problem: CustomStringConvertible {
 extension Readiness: CustomStringConvertible {
     /// A line for whether it is ready and for each problem.
     public var description: String {
-        let unreachable = self.unreachableServers.map { "no link leads to the server \($0)" }
+        let unreachable = self.unreachableServers.map { "no link leads to the server \(LogText($0))" }
         let lines = (self.isReady ? ["ready"] : ["not ready"]) + self.problems.map(\.description) + unreachable
         return lines.joined(separator: "\n")
     }
@@ -60,9 +61,9 @@ extension Readiness: CustomStringConvertible {
     /// For a log, where a record has to be one line.
     package var metadata: Logger.Metadata {
         var metadata: Logger.Metadata = [:]
-        if !self.isReady { metadata["problems"] = .array(self.problems.map { "\($0)" }) }
+        if !self.isReady { metadata["problems"] = .array(self.problems.map { "\(LogText($0))" }) }
         if !self.unreachableServers.isEmpty {
-            metadata["unreachable"] = .array(self.unreachableServers.map { "\($0)" })
+            metadata["unreachable"] = .array(self.unreachableServers.map { "\(LogText($0))" })
         }
         return metadata
     }

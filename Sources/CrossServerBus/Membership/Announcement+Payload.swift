@@ -85,7 +85,7 @@ extension Announcement {
     }
 
     private static func isName(_ name: String) -> Bool {
-        (1...Limits.nameLength).contains(name.utf8.count)
+        (1...Limits.nameLength).contains(name.utf8.count) && name.firstControlCharacter == nil
     }
 
     private static func isIncarnation(_ incarnation: String) -> Bool {

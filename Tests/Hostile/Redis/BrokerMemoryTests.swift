@@ -86,7 +86,9 @@ import Testing
             let channels = (0..<8).map { "slow.\($0)" }
             var slow: [any Channel] = []
             for channel in channels {
+                // The kernel is to keep little, so that little has to be sent.
                 let client = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+                    .channelOption(.socketOption(.so_rcvbuf), value: 16_384)
                     .channelOption(.autoRead, value: false).connect(to: address).get()
                 try await client.writeAndFlush(ByteBuffer(string: "SUBSCRIBE \(channel)\r\n"))
                 slow.append(client)
