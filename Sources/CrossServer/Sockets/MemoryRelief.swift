@@ -71,6 +71,7 @@ final class MemoryRelief: Sendable {
             return true
         }
         guard isFirst else { return }
+        self.returnMemory()
         for loop in loops {
             loop.post { self.report(loop.connections.largestHolders(Self.maximumHolders)) }
         }
