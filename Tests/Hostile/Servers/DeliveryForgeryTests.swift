@@ -219,4 +219,23 @@ import Testing
         }
         #expect(!pair.sender.hasLeft)
     }
+
+    /// The sender's clock seems a little fast then, and what was sent just after the subscription older than it.
+    @Test func whoForgesAnUptimeHidesNothingThatIsOwed() throws {
+        var pair = DeliveryPair()
+        _ = try pair.publish(1, to: "x")
+        pair.wait(.seconds(1))
+        pair.receiver.subscribe("x", now: pair.now)
+        pair.receiver.inForce("x", now: pair.now)
+        pair.wait(.milliseconds(6))
+        _ = try pair.publish(2, to: "x")
+        pair.receiver.heard(1, uptime: pair.sender.uptime(pair.now) + 10_000, now: pair.now)
+        pair.wait(.milliseconds(100))
+        let message = try pair.publish(3, to: "x").1
+        let isDue = pair.receiver.received(message, on: "x", over: DeliveryPair.links[0], now: pair.now)
+        #expect(!isDue, "it is asked how far the channel is")
+        pair.exchange()
+        #expect(pair.delivered == [2, 3])
+        #expect(pair.receiver.ledger(of: 1)?.owed == 2)
+    }
 }
