@@ -353,6 +353,19 @@ import Testing
         #expect(pair.sender.withdraw(messages[3].0.ticket) == .withdrawn)
     }
 
+    @Test func whatWasRepeatedIsNotWithdrawnWhenItIsNotKeptAnyMore() throws {
+        var pair = DeliveryPair { $0.historyBytes = 1_000 }
+        let messages = try (1...3).map { try pair.publish(UInt8($0), to: DeliveryPair.channel) }
+        pair.receive(messages[0].1)
+        pair.receive(messages[2].1)
+        pair.wait(.milliseconds(10))
+        pair.exchange()
+        #expect(pair.delivered == [1, 2, 3])
+        for number in 4...60 as ClosedRange<UInt8> { _ = try pair.publish(number, to: DeliveryPair.channel) }
+        #expect(pair.sender.historyBytes <= 1_000)
+        #expect(pair.sender.withdraw(messages[1].0.ticket) == .repeated)
+    }
+
     @Test func whatWasPublishedTwiceMayHaveComeAlthoughTheSecondTimeNobodyHeardIt() throws {
         var pair = DeliveryPair()
         let first = try pair.publish(1, to: DeliveryPair.channel).0

@@ -108,14 +108,30 @@ extension DeliverySender {
         self.unsure = blocked + self.unsure
     }
 
+    /// Takes a number back when the message was not sent after all. Possible only for the last one of its stream, at once.
+    ///
+    /// - Returns: false when it is too late: the message counts as sent.
+    package mutating func cancel(_ ticket: DeliveryTicket) -> Bool {
+        let index = Int(ticket.stream)
+        guard self.streams.indices.contains(index), self.streams[index].last == ticket.number,
+            self.order.last == ticket.stream, let entry = self.streams[index].entries.popLast()
+        else { return false }
+        self.order.removeLast()
+        self.kept.removeLast(entry.place)
+        self.streams[index].last -= 1
+        self.ledger.sent -= 1
+        self.ledger.refused += 1
+        return true
+    }
+
     /// Takes back a message that a link has given to nobody, so that it can go another way. Who asks for its number gets a
     /// message that holds nothing.
     package mutating func withdraw(_ ticket: DeliveryTicket) -> Withdrawal {
         let index = Int(ticket.stream)
-        // What is not kept nobody can ask for.
-        guard self.streams.indices.contains(index), self.hasKept(index, ticket.number) else { return .withdrawn }
+        guard self.streams.indices.contains(index) else { return .withdrawn }
         guard ticket.number > self.streams[index].repeatedThrough else { return .repeated }
-        self.streams[index].withdrawn.insert(ticket.number)
+        // What is not kept nobody can ask for.
+        if self.hasKept(index, ticket.number) { self.streams[index].withdrawn.insert(ticket.number) }
         return ticket.number > self.streams[index].republishedThrough ? .withdrawn : .uncertain
     }
 

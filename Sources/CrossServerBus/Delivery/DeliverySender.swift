@@ -218,22 +218,6 @@ package struct DeliverySender: Sendable {
         return .failure(refusal)
     }
 
-    /// Takes a number back when the message was not sent after all. Possible only for the last one of its stream, at once.
-    ///
-    /// - Returns: false when it is too late: the message counts as sent.
-    package mutating func cancel(_ ticket: DeliveryTicket) -> Bool {
-        let index = Int(ticket.stream)
-        guard self.streams.indices.contains(index), self.streams[index].last == ticket.number,
-            self.order.last == ticket.stream, let entry = self.streams[index].entries.popLast()
-        else { return false }
-        self.order.removeLast()
-        self.kept.removeLast(entry.place)
-        self.streams[index].last -= 1
-        self.ledger.sent -= 1
-        self.ledger.refused += 1
-        return true
-    }
-
     private func waits(_ index: Int) -> Bool {
         !self.waitingStreams.isEmpty && !self.streams[index].waiting.isEmpty
     }
